@@ -1,0 +1,71 @@
+"""Every error that fbnet raises on purpose.
+
+    FbnetError
+    ├── RegistryError        a name that is unknown, or registered twice
+    ├── AttributeValueError  a layer was given an attribute that it does not take
+    ├── ShapeError           tensors whose shape or dtype do not fit together
+    ├── NetError             a graph that is not one: cycle, missing tensor, duplicate name
+    ├── FileError            a file that cannot be read: truncated, damaged, foreign, hostile
+    ├── ConversionError      a source model holds what we cannot express; lists all of it
+    ├── CompileError         no kernel, or a kernel that cannot be compiled
+    ├── DeviceError          a device or session used wrongly
+    └── InputError           what the caller handed in: an image, an option, a tensor's name
+
+A message says who, got, wanted, and what to do, in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class FbnetError(Exception):
+    """The base of every error that fbnet raises on purpose."""
+
+
+class RegistryError(FbnetError, LookupError):
+    """A name is unknown to a registry, or was registered twice."""
+
+
+class AttributeValueError(FbnetError, ValueError):
+    """A layer was given an attribute that it does not have, or a value of the wrong kind."""
+
+
+class ShapeError(FbnetError, ValueError):
+    """Tensors whose shapes or dtypes do not fit a layer."""
+
+
+class NetError(FbnetError, ValueError):
+    """A vector of layers that is not a net: a cycle, a missing tensor, a duplicate name."""
+
+
+class FileError(FbnetError, ValueError):
+    """A file that cannot be read: truncated, damaged, foreign or hostile."""
+
+
+class ConversionError(FbnetError, ValueError):
+    """A source model that cannot be expressed. `problems` lists everything that is in the way."""
+
+    def __init__(self, summary: str, problems: Iterable[str] = ()):
+        self.problems = tuple(problems)
+        super().__init__("; ".join([summary, *self.problems]))
+
+
+class CompileError(FbnetError, RuntimeError):
+    """No kernel serves a layer, or a kernel cannot be compiled."""
+
+
+class DeviceError(FbnetError, RuntimeError):
+    """A device or a session was used wrongly, or failed."""
+
+
+class InputError(FbnetError, ValueError):
+    """What the caller handed in cannot be used: an image, an option, a tensor's name."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """' Did you mean ReLU?' for a close match (case is folded), else ''."""
+    folded = {k.casefold(): k for k in known}
+    close = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return f" Did you mean {folded[close[0]]!r}?" if close else ""

@@ -1,0 +1,251 @@
+"""Net: a vector of layers, and the ten-line loop that runs it.
+
+A Net is immutable. It holds layers in the order they run, the specs of its inputs, its constants (weights are
+tensors with data), and which tensors are its outputs. Everything else, like shapes, is derived.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from .dtype import dtypes
+from .errors import FbnetError, InputError, NetError, did_you_mean
+from .layer import ABSENT, Layer
+from .tensor import Dim, Spec, Tensor, content_digest
+
+Shape = Sequence["int | str"]
+
+
+class Net:
+    """A vector of layers.
+
+        net = Net([Convolution("x", w, b, name="conv1"), ReLU("conv1", name="relu1")], inputs={"x": ("N", 3, 8, 8)})
+
+    layers      in the order they run; arrays among their inputs become constants called 'conv1.w'
+    inputs      name -> Spec or shape; strings in a shape are symbolic dimensions
+    constants   name -> Tensor or array, for layers that name their weights
+    outputs     names of the results; by default every tensor that no layer reads
+    metadata    whatever travels along: labels, source, licence, image pre-processing (JSON-like values)
+    tests       test vectors: each a dict of tensor name -> array, for inputs and expected outputs
+
+    Raises NetError if this is no net: a tensor read before it is written, written twice, or a name used twice.
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        inputs: Mapping[str, Spec | Shape],
+        constants: Mapping[str, Tensor | np.ndarray] | None = None,
+        outputs: Sequence[str] | None = None,
+        *,
+        name: str = "net",
+        metadata: Mapping[str, Any] | None = None,
+        tests: Sequence[Mapping[str, np.ndarray]] = (),
+    ):
+        self.name = name
+        self.inputs = MappingProxyType({k: _spec(v) for k, v in inputs.items()})
+        pool = {k: _constant(k, v) for k, v in (constants or {}).items()}
+        self.layers = tuple(_wired(layer, i, pool) for i, layer in enumerate(layers))
+        used = {i for layer in self.layers for i in layer.inputs}
+        self.constants = MappingProxyType({k: v for k, v in pool.items() if k in used})
+        self.metadata = MappingProxyType(dict(metadata or {}))
+        self.tests = tuple(MappingProxyType(dict(t)) for t in tests)
+        self._check_order()
+        written = [o for layer in self.layers for o in layer.outputs]
+        self.outputs = tuple(outputs) if outputs is not None else tuple(o for o in written if o not in used)
+        for missing in set(self.outputs) - set(written) - set(self.inputs) - set(self.constants):
+            raise NetError(f"{name}: no layer writes the output {missing!r}.{did_you_mean(missing, written)}")
+        if len(set(self.outputs)) != len(self.outputs):
+            raise NetError(f"{name}: an output is named twice: {', '.join(self.outputs)}")
+
+    def _check_order(self) -> None:
+        """Every layer reads only what exists before it (so there is no cycle), and every name is used once."""
+        known = {ABSENT, *self.inputs, *self.constants}
+        for clash in set(self.inputs) & set(self.constants):
+            raise NetError(f"{self.name}: {clash!r} is an input and a constant")
+        names: set[str] = set()
+        later = {o for layer in self.layers for o in layer.outputs}
+        for layer in self.layers:
+            for i in layer.inputs:
+                if i not in known:
+                    why = "only written at or after it: a cycle, or layers out of order" if i in later else "missing"
+                    raise NetError(f"{layer} reads {i!r}, which is {why}.{did_you_mean(i, known)}")
+            for o in layer.outputs:
+                if not o or o in known:
+                    raise NetError(f"{layer} writes {o!r}, which is already written: a tensor has one writer")
+                known.add(o)
+            if layer.name in names:
+                raise NetError(f"two layers are called {layer.name!r}: names are unique")
+            names.add(layer.name)
+
+    # -- running it ----------------------------------------------------------------------------------------
+
+    def forward(self, upto: str | None = None, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the layers one by one in numpy: the definition of what this net computes.
+
+        inputs  one array a net input, by name. Returns output name -> array; with `upto` (a layer's or tensor's
+        name) the run stops there and returns that layer's outputs. Raises InputError, ShapeError.
+        """
+        tensors: dict[str, Any] = {ABSENT: None, **self._checked_arrays(inputs)}
+        tensors |= {name: constant.data for name, constant in self.constants.items()}
+        last = self._layer_upto(upto)
+        for layer in self.layers:
+            arrays = [tensors[i] for i in layer.inputs]
+            layer.infer_outputs([None if a is None else Spec(a.shape, _dtype_name(a)) for a in arrays])
+            tensors.update(zip(layer.outputs, layer.compute(arrays), strict=True))
+            if layer is last:
+                return {o: tensors[o] for o in layer.outputs}
+        return {o: tensors[o] for o in self.outputs}
+
+    def _layer_upto(self, upto: str | None) -> Layer | None:
+        if upto is None:
+            return None
+        return next((layer for layer in self.layers if upto in layer.outputs), None) or self[upto]
+
+    def _checked_arrays(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The arrays of a call: every input given, none unknown, each in its input's dtype and rank."""
+        for name in inputs:
+            if name not in self.inputs:
+                known = ", ".join(self.inputs)
+                raise InputError(
+                    f"{self.name} has no input {name!r}.{did_you_mean(name, self.inputs)} It takes: {known}"
+                )
+        for name, spec in self.inputs.items():
+            if name not in inputs:
+                raise InputError(f"{self.name} needs the input {name!r}, {spec}")
+        return {name: as_input(name, self.inputs[name], array) for name, array in inputs.items()}
+
+    # -- shapes --------------------------------------------------------------------------------------------
+
+    def specs(self, shapes: Mapping[str, Shape] | None = None) -> dict[str, Spec]:
+        """The Spec of every tensor, constants too. `shapes` replaces input shapes. Raises ShapeError."""
+        for name in shapes or {}:
+            if name not in self.inputs:
+                raise InputError(f"{self.name} has no input {name!r}.{did_you_mean(name, self.inputs)}")
+        known = {n: s.replace(shape=shapes[n]) if shapes and n in shapes else s for n, s in self.inputs.items()}
+        known |= {name: constant.spec for name, constant in self.constants.items()}
+        for layer in self.layers:
+            results = layer.infer_outputs([known.get(i) for i in layer.inputs])
+            known.update(zip(layer.outputs, results, strict=True))
+        return known
+
+    def loosened(self) -> Net:
+        """The same net with every input dimension symbolic that may change: N, and H and W where they can.
+
+        Found by trying: a dimension is symbolic if the net still fits together when it is another size.
+        """
+        inputs = dict(self.inputs)
+        for free in ({0: ("N", 1)}, {2: ("H", 32), 3: ("W", 32)}):  # axis: name, what to grow it by
+            if not any(spec.ndim > axis for spec in inputs.values() for axis in free):
+                continue
+            grown = {
+                name: [size + free[a][1] if a in free else size for a, size in enumerate(spec.shape)]
+                for name, spec in inputs.items()
+            }
+            try:
+                self.specs(grown)
+            except FbnetError:
+                continue
+            for name, spec in inputs.items():
+                shape = [Dim(free[a][0], int(size)) if a in free else size for a, size in enumerate(spec.shape)]
+                inputs[name] = spec.replace(shape=shape)
+        return self.replace(inputs=inputs)
+
+    # -- looking at it -------------------------------------------------------------------------------------
+
+    def replace(self, **changes: Any) -> Net:
+        """A copy with other layers, inputs, constants, outputs, name, metadata or tests."""
+        keys = ("layers", "inputs", "constants", "outputs", "name", "metadata", "tests")
+        return Net(**({key: getattr(self, key) for key in keys} | changes))
+
+    def __getitem__(self, name: str) -> Layer:
+        """The layer called `name`. Raises InputError."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise InputError(f"{self.name} has no layer {name!r}.{did_you_mean(name, self._by_name)}") from None
+
+    @cached_property
+    def _by_name(self) -> dict[str, Layer]:
+        return {layer.name: layer for layer in self.layers}
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hex digits that name what this net computes: its graph and its constants' contents."""
+        graph = {
+            "inputs": {k: str(v.dtype) for k, v in self.inputs.items()},
+            "layers": [[n.type, n.name, n.inputs, n.outputs, n.attributes] for n in self.layers],
+            "constants": {k: [str(v.spec), repr(v.spec.quantization), v.digest] for k, v in self.constants.items()},
+            "outputs": self.outputs,
+        }
+        return content_digest(json.dumps(graph).encode())
+
+    def __str__(self) -> str:
+        specs = self.specs()
+        width = max((len(str(layer)) for layer in self.layers), default=0)
+        rows = [f"{self.name}: {', '.join(f'{k} {v}' for k, v in self.inputs.items())}"]
+        rows += [
+            f"  {layer!s:<{width}}  {', '.join(i for i in layer.inputs if i and i not in self.constants)}"
+            f" -> {', '.join(f'{o} {specs[o]}' for o in layer.outputs)}"
+            for layer in self.layers
+        ]
+        return "\n".join([*rows, f"  -> {', '.join(self.outputs)}"])
+
+    def __repr__(self) -> str:
+        return f"<Net {self.name}: {len(self.layers)} layers, {', '.join(f'{k} {v}' for k, v in self.inputs.items())}>"
+
+
+def as_input(name: str, spec: Spec, array: Any) -> np.ndarray:
+    """`array` as the stored array of an input: numbers become the input's dtype, the rank must be right."""
+    try:
+        array = np.asarray(array)
+        array = np.ascontiguousarray(array, spec.dtype.storage) if array.ndim else array.astype(spec.dtype.storage)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"input {name!r} is no array of {spec.dtype}: {error}") from None
+    if array.ndim != spec.ndim:
+        raise InputError(f"input {name!r} has shape {list(array.shape)} but is {spec}: give it {spec.ndim} dimensions")
+    return array
+
+
+def _dtype_name(array: np.ndarray) -> str:
+    return next((d.name for d in dtypes.values() if d.storage == array.dtype), str(array.dtype))
+
+
+def _spec(value: Spec | Shape) -> Spec:
+    return value if isinstance(value, Spec) else Spec(value)
+
+
+def _constant(name: str, value: Tensor | np.ndarray) -> Tensor:
+    return value if isinstance(value, Tensor) else Tensor(name, data=np.asarray(value))
+
+
+def _wired(layer: Layer, index: int, pool: dict[str, Tensor]) -> Layer:
+    """`layer` with a name and named outputs; arrays among its inputs move to the pool of constants."""
+    name = layer.name or f"{layer.type.lower()}{index}"
+    inputs: list[str] = []
+    for given, parameter in zip(layer.inputs, layer.input_names(), strict=True):
+        if isinstance(given, str):
+            inputs.append(given)
+            continue
+        constant = given if isinstance(given, Tensor) else Tensor(f"{name}.{parameter}", data=np.asarray(given))
+        if pool.setdefault(constant.name, constant) is not constant:
+            raise NetError(f"two constants are called {constant.name!r}: names are unique")
+        inputs.append(constant.name)
+    outputs = layer.outputs or (
+        (name,) if len(layer.results) == 1 else tuple(f"{name}.{result}" for result in layer.results)
+    )
+    if (name, tuple(inputs), outputs) == (layer.name, layer.inputs, layer.outputs):
+        return layer
+    return layer.replace(name=name, inputs=tuple(inputs), outputs=outputs)

@@ -1,0 +1,210 @@
+"""Dim, Spec and Tensor: what is known of an array before it exists, and a constant when it does.
+
+    Spec((1, 3, 224, 224))              fp32[1,3,224,224]
+    Spec(("N", 3, 8, 8), "int8")        int8[N,3,8,8]
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from .dtype import DType, Quantization, dtype_of, dtypes
+from .errors import ShapeError
+
+
+class Dim(int):
+    """A size that may change from call to call: an int (its usual value) that remembers its name.
+
+    Because it is an int, shape rules are ordinary arithmetic: `(h + 2 * p - k) // s + 1` of Dim('H', 224) is
+    a Dim that prints as '(H+2-3)//2+1' and counts as 112. A plan is always made for plain ints.
+    """
+
+    text: str
+
+    def __new__(cls, text: str, size: int = 1) -> Dim:
+        dim = super().__new__(cls, size)
+        dim.text = text
+        return dim
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Dim({self.text!r}, {int(self)})"
+
+    def __reduce__(self) -> tuple:
+        return Dim, (self.text, int(self))
+
+    def __hash__(self) -> int:
+        return super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        return int(self) == other
+
+    def __add__(self, other: int) -> int:
+        return _derived(self, "+", other, int(self) + int(other))
+
+    def __radd__(self, other: int) -> int:
+        return _derived(other, "+", self, int(other) + int(self))
+
+    def __sub__(self, other: int) -> int:
+        return _derived(self, "-", other, int(self) - int(other))
+
+    def __rsub__(self, other: int) -> int:
+        return _derived(other, "-", self, int(other) - int(self))
+
+    def __mul__(self, other: int) -> int:
+        return _derived(self, "*", other, int(self) * int(other))
+
+    def __rmul__(self, other: int) -> int:
+        return _derived(other, "*", self, int(other) * int(self))
+
+    def __floordiv__(self, other: int) -> int:
+        return _derived(self, "//", other, int(self) // int(other))
+
+    def __neg__(self) -> int:
+        return _derived(0, "-", self, -int(self))
+
+
+def _derived(a: int, operator: str, b: int, size: int) -> int:
+    """The Dim `a operator b`, its text kept short: no +0, no *1, no //1, products of plain 0 are plain."""
+    if operator in "+-" and not isinstance(b, Dim) and b == 0:
+        return a
+    if operator == "+" and not isinstance(a, Dim) and a == 0:
+        return b
+    if operator in ("*", "//") and not isinstance(b, Dim) and b == 1:
+        return a
+    if operator == "*" and not isinstance(a, Dim) and a in (0, 1):
+        return b if a else 0
+    return Dim(f"{_operand(a, operator)}{operator}{_operand(b, operator)}", size)
+
+
+def _operand(value: int, operator: str) -> str:
+    text = str(value)
+    simple = text.isidentifier() or text.isdigit() or operator == "+" or (text[0] == "(" and text[-1] == ")")
+    return text if simple else f"({text})"
+
+
+class Spec:
+    """The type of a tensor: shape, dtype, and quantization if it has one. Immutable, hashable.
+
+    `shape` takes ints, Dims, and strings (which become Dims of usual size 1).
+    """
+
+    __slots__ = ("dtype", "quantization", "shape")
+
+    def __init__(
+        self,
+        shape: Sequence[int | str],
+        dtype: DType | str = "fp32",
+        quantization: Quantization | None = None,
+    ):
+        sizes = tuple(Dim(s) if isinstance(s, str) else s if isinstance(s, Dim) else int(s) for s in shape)
+        if any(s < 0 for s in sizes):
+            raise ShapeError(f"a shape has no negative sizes, but got {list(map(str, sizes))}")
+        object.__setattr__(self, "shape", sizes)
+        object.__setattr__(self, "dtype", dtypes[dtype] if isinstance(dtype, str) else dtype)
+        object.__setattr__(self, "quantization", quantization)
+
+    shape: tuple[int, ...]
+    dtype: DType
+    quantization: Quantization | None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("a Spec is immutable: make another with spec.replace(...)")
+
+    def replace(self, **changes) -> Spec:
+        """The same Spec with another shape, dtype or quantization."""
+        return Spec(**({k: getattr(self, k) for k in self.__slots__} | changes))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements, at the usual sizes of symbolic dimensions."""
+        return prod(map(int, self.shape))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the stored array."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def concrete(self) -> Spec:
+        """The same Spec with every symbolic dimension at its usual size."""
+        return self.replace(shape=tuple(map(int, self.shape)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Spec):
+            return NotImplemented
+        return (self.shape, self.dtype, self.quantization) == (other.shape, other.dtype, other.quantization)
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype.name, self.quantization))
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+
+    __repr__ = __str__
+
+
+class Tensor:
+    """A named Spec, with data when it is a constant.
+
+    `data` is an array, or a function that returns it: a file's constants are checked and mapped only when
+    they are first used. `digest` names the content and is known without touching a mapped constant.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: Spec | None = None,
+        data: np.ndarray | Callable[[], np.ndarray] | None = None,
+        digest: str | None = None,
+    ):
+        if isinstance(data, np.ndarray):
+            data = np.ascontiguousarray(data) if data.ndim else data
+            spec = spec or Spec(data.shape, dtype_of(data))
+            if data.shape != spec.shape or data.dtype != spec.dtype.storage:
+                raise ShapeError(f"{name}: data is {data.dtype}{list(data.shape)} but its spec is {spec}")
+        if spec is None:
+            raise ShapeError(f"{name}: a tensor without data needs a spec")
+        self.name = name
+        self.spec = spec
+        self._data = data
+        self._digest = digest
+
+    @property
+    def is_constant(self) -> bool:
+        return self._data is not None
+
+    @property
+    def data(self) -> np.ndarray | None:
+        """The stored array (shape and dtype of `spec`), or None if the tensor is not a constant."""
+        if callable(self._data):
+            self._data = self._data()
+        return self._data
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hex digits that name a constant's bytes."""
+        return self._digest or content_digest(self.data)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.spec}{' constant' if self.is_constant else ''}"
+
+    __repr__ = __str__
+
+
+def content_digest(data: np.ndarray | bytes | memoryview | None) -> str:
+    """The first 128 bits of SHA-256, as hex digits."""
+    if isinstance(data, np.ndarray):
+        data = memoryview(np.ascontiguousarray(data).reshape(-1).view(np.uint8))
+    return hashlib.sha256(data or b"").hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""Outside <-> Net: one file a format."""
