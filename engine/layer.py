@@ -158,6 +158,10 @@ class Layer:
         rest = self.variadic or "input"
         return fixed + [f"{rest}{i}" for i in range(len(self.inputs) - len(fixed))]
 
+    def output_names(self) -> list[str]:
+        """What formulas and kernels call the outputs that this layer has: y; or y0, y1, ... for any number."""
+        return list(self.results) or [f"y{i}" for i in range(len(self.outputs))]
+
     def infer_outputs(self, specs: Sequence[Spec | None]) -> tuple[Spec, ...]:
         """`infer` with its arguments checked and its errors named: raises only FbnetError."""
         self._check_arity(len(specs), [s is None for s in specs])
@@ -238,6 +242,22 @@ def _declared(cls: type[Layer]) -> dict[str, Attribute]:
                 raise AttributeValueError(f"{cls.__name__}: {key!r} is a name of Layer itself; call it otherwise")
             found[key] = Attribute(key, kind, getattr(base, key, Attribute.REQUIRED))
     return found
+
+
+def activated(y: np.ndarray, type: str, args: Sequence[float] = ()) -> np.ndarray:
+    """`y` after a fused activation: the Elementwise layer `type` ('' is none), its attributes in declared order.
+
+    Raises RegistryError or AttributeValueError if there is no such activation.
+    """
+    if not type:
+        return y
+    cls = layers[type]
+    if not issubclass(cls, Elementwise) or len(cls.parameters) != 1:
+        raise AttributeValueError(f"{type} is no activation: give an Elementwise layer of one input")
+    if len(args) > len(cls.declared):
+        takes = ", ".join(map(str, cls.declared.values())) or "no arguments"
+        raise AttributeValueError(f"activation {type} got {len(args)} arguments but takes {takes}")
+    return cls(**dict(zip(cls.declared, args, strict=False))).reference(y)
 
 
 def as_tuple(results: Any) -> tuple:

@@ -72,11 +72,13 @@ class Dim(int):
 
 
 def _derived(a: int, operator: str, b: int, size: int) -> int:
-    """The Dim `a operator b`, its text kept short: no +0, no *1, no //1, products of plain 0 are plain."""
+    """The Dim `a operator b`, its text kept short: no +0, no *1, no //1, no +-2, products of plain 0 are plain."""
     if operator in "+-" and not isinstance(b, Dim) and b == 0:
         return a
     if operator == "+" and not isinstance(a, Dim) and a == 0:
         return b
+    if operator in "+-" and not isinstance(b, Dim) and b < 0:
+        operator, b = "-" if operator == "+" else "+", -b
     if operator in ("*", "//") and not isinstance(b, Dim) and b == 1:
         return a
     if operator == "*" and not isinstance(a, Dim) and a in (0, 1):
@@ -135,6 +137,12 @@ class Spec:
     def nbytes(self) -> int:
         """Bytes of the stored array."""
         return self.size * self.dtype.itemsize
+
+    def axis(self, axis: int) -> int:
+        """`axis`, which may count from the end, as 0 <= axis < ndim. Raises ShapeError."""
+        if not -self.ndim <= axis < self.ndim:
+            raise ShapeError(f"axis {axis} is not one of {self}")
+        return axis % self.ndim
 
     @property
     def concrete(self) -> Spec:
