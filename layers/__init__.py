@@ -1,3 +1,15 @@
-"""What each layer means: one family a file, each with its class, attributes, shape rule and numpy reference."""
+"""What each layer means. One family a file: class, attributes, shape rule and numpy reference.
 
-from . import activation
+Letters, in formulas and code: N batch, C channels in, M channels out, H W height and width, KH KW of a filter
+or window, OH OW of the output, K the length of a product's sum.
+"""
+
+from . import activation as activation
+from . import concat as concat
+from . import conv as conv
+from . import eltwise as eltwise
+from . import inner_product as inner_product
+from . import norm as norm
+from . import pool as pool
+from . import reshape as reshape
+from . import softmax as softmax

@@ -1,20 +1,205 @@
-"""Activations: functions of one element."""
+"""Activations: functions of one element. And Dropout, which at inference is none."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from ..engine.layer import Elementwise, layer
+from ..engine.errors import AttributeValueError, ShapeError
+from ..engine.layer import Elementwise, Layer, layer
+from ..engine.tensor import Spec
+
+FLOAT_MAX = 3.4028234663852886e38  # the largest fp32
 
 
 @layer("ReLU")
 class ReLU(Elementwise):
     """y = x if x > 0 else negative_slope * x        x: (...) -> y: (...)
 
-    Nair & Hinton 2010; with a slope: Maas et al. 2013, "Rectifier nonlinearities improve neural network acoustic models".
+    Nair & Hinton 2010, "Rectified linear units improve restricted Boltzmann machines"; with a slope: Maas et
+    al. 2013, "Rectifier nonlinearities improve neural network acoustic models". caffe.proto ReLUParameter.
     """
 
     negative_slope: float = 0.0
 
     def reference(self, x):
-        return np.where(x > 0, x, np.float32(self.negative_slope) * x)
+        return np.where(x > 0, x, self.negative_slope * x)
+
+
+@layer("PReLU")
+class PReLU(Layer):
+    """y = x if x > 0 else slope[c] * x        x: (N, C, ...), slope: (C,) or (1,) -> y: (N, C, ...)
+
+    He et al. 2015, arXiv:1502.01852. caffe.proto PReLUParameter; one slope is its `channel_shared`.
+    """
+
+    def infer(self, x: Spec, slope: Spec) -> Spec:
+        if x.ndim < 2:
+            raise ShapeError(f"x is {x} but PReLU wants channels on axis 1: (N, C, ...)")
+        if slope.ndim > 1 or slope.size not in (1, x.shape[1]):
+            raise ShapeError(f"x is {x} but slope is {slope}: slope needs shape [{x.shape[1]}] or [1]")
+        return x
+
+    def reference(self, x, slope):
+        return np.where(x > 0, x, slope.reshape(1, -1, *[1] * (x.ndim - 2)) * x)
+
+
+@layer("Sigmoid")
+class Sigmoid(Elementwise):
+    """y = 1 / (1 + exp(-x))        x: (...) -> y: (...)
+
+    caffe.proto SigmoidParameter.
+    """
+
+    def reference(self, x):
+        e = np.exp(-np.abs(x))  # never above 1, so neither form below overflows
+        return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+
+
+@layer("TanH")
+class TanH(Elementwise):
+    """y = tanh(x)        x: (...) -> y: (...)
+
+    caffe.proto TanHParameter.
+    """
+
+    def reference(self, x):
+        return np.tanh(x)
+
+
+@layer("ELU")
+class ELU(Elementwise):
+    """y = x if x > 0 else alpha * (exp(x) - 1)        x: (...) -> y: (...)
+
+    Clevert et al. 2015, arXiv:1511.07289. caffe.proto ELUParameter.
+    """
+
+    alpha: float = 1.0
+
+    def reference(self, x):
+        return np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
+
+
+@layer("Clip")
+class Clip(Elementwise):
+    """y = max(min, x) if x < max else max        x: (...) -> y: (...)
+
+    With 0 and 6 it is ReLU6: Krizhevsky 2010, "Convolutional deep belief networks on CIFAR-10".
+    caffe.proto ClipParameter; the defaults clip nothing, as in ONNX Clip.
+    """
+
+    min: float = -FLOAT_MAX
+    max: float = FLOAT_MAX
+
+    def check(self) -> None:
+        if not self.min <= self.max:
+            raise AttributeValueError(f"{self}: min {self.min} must not be above max {self.max}")
+
+    def reference(self, x):
+        return np.clip(x, self.min, self.max)
+
+
+@layer("Power")
+class Power(Elementwise):
+    """y = (shift + scale * x) ** power        x: (...) -> y: (...)
+
+    caffe.proto PowerParameter.
+    """
+
+    power: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def reference(self, x):
+        y = self.shift + self.scale * x
+        return y if self.power == 1 else np.power(y, self.power)
+
+
+@layer("Exp")
+class Exp(Elementwise):
+    """y = base ** (shift + scale * x)        x: (...) -> y: (...)
+
+    base -1 stands for e. caffe.proto ExpParameter.
+    """
+
+    base: float = -1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def check(self) -> None:
+        _check_base(self)
+
+    def reference(self, x):
+        return np.exp(log_base(self) * self.shift + log_base(self) * self.scale * x)
+
+
+@layer("Log")
+class Log(Elementwise):
+    """y = log(shift + scale * x) / log(base)        x: (...) -> y: (...)
+
+    base -1 stands for e. caffe.proto LogParameter.
+    """
+
+    base: float = -1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def check(self) -> None:
+        _check_base(self)
+
+    def reference(self, x):
+        return np.log(self.shift + self.scale * x) / log_base(self)
+
+
+def log_base(layer: Exp | Log) -> float:
+    """The natural logarithm of an Exp's or Log's base."""
+    return 1.0 if layer.base == -1 else math.log(layer.base)
+
+
+def _check_base(layer: Exp | Log) -> None:
+    if layer.base != -1 and (not 0 < layer.base < math.inf or layer.base == 1):
+        raise AttributeValueError(f"{layer}: base is {layer.base}: give a positive number but 1, or -1 for e")
+
+
+@layer("AbsVal")
+class AbsVal(Elementwise):
+    """y = |x|        x: (...) -> y: (...)
+
+    Caffe's AbsValLayer.
+    """
+
+    def reference(self, x):
+        return np.abs(x)
+
+
+@layer("BNLL")
+class BNLL(Elementwise):
+    """y = log(1 + exp(x))        x: (...) -> y: (...)
+
+    Binomial normal log likelihood: Caffe's BNLLLayer; elsewhere called softplus.
+    """
+
+    def reference(self, x):
+        return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+@layer("Dropout")
+class Dropout(Elementwise):
+    """y = x        x: (...) -> y: (...)
+
+    In training it drops a part `ratio` of the elements and scales up the rest, so that nothing is left to do
+    here. Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
+    caffe.proto DropoutParameter.
+    """
+
+    alias = True
+
+    ratio: float = 0.5
+
+    def check(self) -> None:
+        if not 0 <= self.ratio <= 1:
+            raise AttributeValueError(f"{self}: ratio is {self.ratio}: it is a part, from 0 to 1")
+
+    def reference(self, x):
+        return x
