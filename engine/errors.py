@@ -9,6 +9,7 @@
     ├── ConversionError      a source model holds what we cannot express; lists all of it
     ├── CompileError         no kernel, or a kernel that cannot be compiled
     ├── DeviceError          a device or session used wrongly
+    ├── FetchError           what has to come over the network cannot: no network, no client, no such package
     └── InputError           what the caller handed in: an image, an option, a tensor's name
 
 A message says who, got, wanted, and what to do, in one line.
@@ -58,6 +59,10 @@ class CompileError(FbnetError, RuntimeError):
 
 class DeviceError(FbnetError, RuntimeError):
     """A device or a session was used wrongly, or failed."""
+
+
+class FetchError(FbnetError, OSError):
+    """What has to come over the network cannot: there is no network, no client for it, or it is not there."""
 
 
 class InputError(FbnetError, ValueError):
