@@ -17,5 +17,7 @@ else:
     from .engine.layer import Elementwise, Layer, layer
     from .engine.net import Net
     from .engine.tensor import Spec, Tensor
+    from .layers import cpu as _cpu
+    from .layers import reference as _reference
 
     __all__ = ["Elementwise", "Layer", "Net", "Spec", "Tensor", "layer"]

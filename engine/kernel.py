@@ -72,6 +72,28 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Parameter:
+    """How a compiled kernel reads one of its parameters from the words that a plan recorded.
+
+    kind   'array': an address, then ndim sizes; 'int' or 'float': one word; 'share': ith or nth;
+           'block': the address of the words themselves
+    dtype  numpy name of an array's elements
+    split  True: the array's first axis is cut into one share a thread
+    """
+
+    name: str
+    kind: str
+    dtype: str = ""
+    ndim: int = 0
+    split: bool = False
+
+    @property
+    def words(self) -> int:
+        """How many words it takes."""
+        return {"array": 1 + self.ndim, "share": 0, "block": 0}.get(self.kind, 1)
+
+
+@dataclass(frozen=True)
 class Call:
     """What is known when a kernel is chosen for a layer.
 
@@ -79,14 +101,16 @@ class Call:
     specs      input and result names, as `reference` and `results` have them -> concrete Spec, None if absent
     constants  those inputs that are constants -> stored array
     threads    how many threads will share the work
-    width      the target's vector width in bytes
+    lanes      fp32 numbers in one vector of the target
+    registers  vector registers of the target
     """
 
     layer: Layer
     specs: Mapping[str, Spec | None]
     constants: Mapping[str, np.ndarray]
     threads: int = 1
-    width: int = 32
+    lanes: int = 8
+    registers: int = 16
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of an input or result; (0,) if it is absent."""

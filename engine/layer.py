@@ -65,7 +65,7 @@ def _scalar(kind: type, value: Any) -> Any:
         return float(value)
     if kind is bool and value in (0, 1):
         return bool(value)
-    if kind is int and isinstance(value, bool) or not isinstance(value, kind):
+    if (kind is int and isinstance(value, bool)) or not isinstance(value, kind):
         raise TypeError(value)
     return value
 

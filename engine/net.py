@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from .dtype import dtypes
 from .errors import FbnetError, InputError, NetError, did_you_mean
 from .layer import ABSENT, Layer
 from .tensor import Dim, Spec, Tensor, content_digest
+
+if TYPE_CHECKING:
+    from .plan import Plan
 
 Shape = Sequence["int | str"]
 
@@ -33,6 +37,7 @@ class Net:
     outputs     names of the results; by default every tensor that no layer reads
     metadata    whatever travels along: labels, source, licence, image pre-processing (JSON-like values)
     tests       test vectors: each a dict of tensor name -> array, for inputs and expected outputs
+    plans       compiled plans that came along, by key; see Plan
 
     Raises NetError if this is no net: a tensor read before it is written, written twice, or a name used twice.
     """
@@ -47,6 +52,7 @@ class Net:
         name: str = "net",
         metadata: Mapping[str, Any] | None = None,
         tests: Sequence[Mapping[str, np.ndarray]] = (),
+        plans: Mapping[str, memoryview] | None = None,
     ):
         self.name = name
         self.inputs = MappingProxyType({k: _spec(v) for k, v in inputs.items()})
@@ -56,6 +62,7 @@ class Net:
         self.constants = MappingProxyType({k: v for k, v in pool.items() if k in used})
         self.metadata = MappingProxyType(dict(metadata or {}))
         self.tests = tuple(MappingProxyType(dict(t)) for t in tests)
+        self.plans = MappingProxyType(dict(plans or {}))
         self._check_order()
         written = [o for layer in self.layers for o in layer.outputs]
         self.outputs = tuple(outputs) if outputs is not None else tuple(o for o in written if o not in used)
@@ -74,7 +81,11 @@ class Net:
         for layer in self.layers:
             for i in layer.inputs:
                 if i not in known:
-                    why = "only written at or after it: a cycle, or layers out of order" if i in later else "missing"
+                    why = (
+                        "only written at or after it: a cycle, or layers out of order"
+                        if i in later
+                        else "missing"
+                    )
                     raise NetError(f"{layer} reads {i!r}, which is {why}.{did_you_mean(i, known)}")
             for o in layer.outputs:
                 if not o or o in known:
@@ -121,6 +132,35 @@ class Net:
                 raise InputError(f"{self.name} needs the input {name!r}, {spec}")
         return {name: as_input(name, self.inputs[name], array) for name, array in inputs.items()}
 
+    def __call__(self, *arrays: np.ndarray, **inputs: np.ndarray) -> Any:
+        """Run the net on this machine: array in, array out; a dict when there are several outputs.
+
+        Inputs in order or by name. Compiles on first use, and again for new shapes. From several threads at once, too.
+        Raises InputError, ShapeError, CompileError.
+        """
+        from .session import run_once
+
+        if len(arrays) > len(self.inputs):
+            raise InputError(f"{self.name} takes {len(self.inputs)} inputs, but got {len(arrays)}")
+        given = dict(zip(self.inputs, arrays, strict=False)) | inputs
+        outputs = run_once(self, self._checked_arrays(given))
+        return outputs[self.outputs[0]] if len(self.outputs) == 1 else outputs
+
+    def compile(
+        self,
+        device: str = "cpu",
+        dtype: str = "fp32",
+        threads: int | None = None,
+        shapes: Mapping[str, Sequence[int]] | None = None,
+    ) -> Plan:
+        """The Plan of this net for a device, dtype, number of threads and input shapes (default: the usual ones).
+
+        Found in memory or on disk if it was made before. Raises RegistryError, ShapeError, InputError, CompileError.
+        """
+        from .compile import compile_net
+
+        return compile_net(self, device, dtype, threads, shapes)
+
     # -- shapes --------------------------------------------------------------------------------------------
 
     def specs(self, shapes: Mapping[str, Shape] | None = None) -> dict[str, Spec]:
@@ -128,7 +168,9 @@ class Net:
         for name in shapes or {}:
             if name not in self.inputs:
                 raise InputError(f"{self.name} has no input {name!r}.{did_you_mean(name, self.inputs)}")
-        known = {n: s.replace(shape=shapes[n]) if shapes and n in shapes else s for n, s in self.inputs.items()}
+        known = {
+            n: s.replace(shape=shapes[n]) if shapes and n in shapes else s for n, s in self.inputs.items()
+        }
         known |= {name: constant.spec for name, constant in self.constants.items()}
         for layer in self.layers:
             results = layer.infer_outputs([known.get(i) for i in layer.inputs])
@@ -153,7 +195,9 @@ class Net:
             except FbnetError:
                 continue
             for name, spec in inputs.items():
-                shape = [Dim(free[a][0], int(size)) if a in free else size for a, size in enumerate(spec.shape)]
+                shape = [
+                    Dim(free[a][0], int(size)) if a in free else size for a, size in enumerate(spec.shape)
+                ]
                 inputs[name] = spec.replace(shape=shape)
         return self.replace(inputs=inputs)
 
@@ -161,15 +205,23 @@ class Net:
 
     def replace(self, **changes: Any) -> Net:
         """A copy with other layers, inputs, constants, outputs, name, metadata or tests."""
-        keys = ("layers", "inputs", "constants", "outputs", "name", "metadata", "tests")
+        keys = ("layers", "inputs", "constants", "outputs", "name", "metadata", "tests", "plans")
         return Net(**({key: getattr(self, key) for key in keys} | changes))
+
+    def save(self, path: str | Path) -> None:
+        """Write this net to a file: whole, or not at all. Raises InputError, FileError."""
+        from .format import write
+
+        write(self, path)
 
     def __getitem__(self, name: str) -> Layer:
         """The layer called `name`. Raises InputError."""
         try:
             return self._by_name[name]
         except KeyError:
-            raise InputError(f"{self.name} has no layer {name!r}.{did_you_mean(name, self._by_name)}") from None
+            raise InputError(
+                f"{self.name} has no layer {name!r}.{did_you_mean(name, self._by_name)}"
+            ) from None
 
     @cached_property
     def _by_name(self) -> dict[str, Layer]:
@@ -187,7 +239,9 @@ class Net:
         graph = {
             "inputs": {k: str(v.dtype) for k, v in self.inputs.items()},
             "layers": [[n.type, n.name, n.inputs, n.outputs, n.attributes] for n in self.layers],
-            "constants": {k: [str(v.spec), repr(v.spec.quantization), v.digest] for k, v in self.constants.items()},
+            "constants": {
+                k: [str(v.spec), repr(v.spec.quantization), v.digest] for k, v in self.constants.items()
+            },
             "outputs": self.outputs,
         }
         return content_digest(json.dumps(graph).encode())
@@ -211,11 +265,17 @@ def as_input(name: str, spec: Spec, array: Any) -> np.ndarray:
     """`array` as the stored array of an input: numbers become the input's dtype, the rank must be right."""
     try:
         array = np.asarray(array)
-        array = np.ascontiguousarray(array, spec.dtype.storage) if array.ndim else array.astype(spec.dtype.storage)
+        array = (
+            np.ascontiguousarray(array, spec.dtype.storage)
+            if array.ndim
+            else array.astype(spec.dtype.storage)
+        )
     except (TypeError, ValueError) as error:
         raise InputError(f"input {name!r} is no array of {spec.dtype}: {error}") from None
     if array.ndim != spec.ndim:
-        raise InputError(f"input {name!r} has shape {list(array.shape)} but is {spec}: give it {spec.ndim} dimensions")
+        raise InputError(
+            f"input {name!r} has shape {list(array.shape)} but is {spec}: give it {spec.ndim} dimensions"
+        )
     return array
 
 
@@ -239,13 +299,15 @@ def _wired(layer: Layer, index: int, pool: dict[str, Tensor]) -> Layer:
         if isinstance(given, str):
             inputs.append(given)
             continue
-        constant = given if isinstance(given, Tensor) else Tensor(f"{name}.{parameter}", data=np.asarray(given))
+        constant = (
+            given if isinstance(given, Tensor) else Tensor(f"{name}.{parameter}", data=np.asarray(given))
+        )
         if pool.setdefault(constant.name, constant) is not constant:
             raise NetError(f"two constants are called {constant.name!r}: names are unique")
         inputs.append(constant.name)
     outputs = layer.outputs or (
         (name,) if len(layer.results) == 1 else tuple(f"{name}.{result}" for result in layer.results)
     )
-    if (name, tuple(inputs), outputs) == (layer.name, layer.inputs, layer.outputs):
+    if all(isinstance(i, str) for i in layer.inputs) and (name, outputs) == (layer.name, layer.outputs):
         return layer
     return layer.replace(name=name, inputs=tuple(inputs), outputs=outputs)

@@ -1,0 +1,180 @@
+"""compile: Net -> Plan, found in memory or on disk if it was made before.
+
+The road: rewrite -> specs for the shapes at hand -> lower -> record. What a plan depends on is its key: the net's content,
+shapes, device, dtype, threads, target, and the sources that decide what a plan looks like.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import mmap
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from threading import RLock
+from weakref import WeakKeyDictionary
+
+from .cache import Cache
+from .device import Device, devices
+from .errors import FileError, InputError, ShapeError
+from .kernel import kernels
+from .lower import lower
+from .net import Net
+from .plan import Plan
+from .record import record
+from .rewrite import apply
+from .settings import debug_level, default_threads
+
+PLANS_PER_NET = 8  # the least recently used is forgotten: memory must not grow with the shapes that come by
+
+_on_disk = Cache("plans", ".fbplan")
+_in_memory: WeakKeyDictionary[Net, OrderedDict[str, Plan]] = WeakKeyDictionary()
+_lock = RLock()
+
+
+def compile_net(
+    net: Net,
+    device: str = "cpu",
+    dtype: str = "fp32",
+    threads: int | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+) -> Plan:
+    """The plan of a net for a device, dtype, number of threads and input shapes (default: its usual ones).
+
+    Raises RegistryError, ShapeError, InputError, CompileError.
+    """
+    chosen = devices[device]
+    threads = default_threads() if threads is None else threads
+    if threads < 1:
+        raise InputError(f"a plan needs at least one thread, but got {threads}")
+    full = {name: tuple(map(int, spec.shape)) for name, spec in net.inputs.items()}
+    for name, shape in (shapes or {}).items():
+        if name not in full:
+            raise InputError(f"{net.name} has no input {name!r}; it has {', '.join(full)}")
+        full[name] = tuple(map(int, shape))
+        if len(full[name]) != net.inputs[name].ndim:
+            raise ShapeError(
+                f"input {name!r} is {net.inputs[name]}, but was asked for in shape {list(full[name])}"
+            )
+    quick = repr((device, dtype, threads, full, chosen.target))
+    with _lock:
+        plans = _in_memory.setdefault(net, OrderedDict())
+        if quick in plans:
+            plans.move_to_end(quick)
+            return plans[quick]
+        plan = _found_or_made(net, chosen, dtype, threads, full)
+        plans[quick] = plan
+        while len(plans) > PLANS_PER_NET:
+            plans.popitem(last=False)
+    if debug_level() >= 1:
+        print(plan, file=sys.stderr)
+    return plan
+
+
+def trim(net: Net) -> None:
+    """Forget the plans of a net that are kept in memory."""
+    with _lock:
+        _in_memory.pop(net, None)
+
+
+def plan_key(net: Net, device: Device, dtype: str, threads: int, shapes: Mapping[str, Sequence[int]]) -> str:
+    """32 hex digits that name everything a plan depends on."""
+    parts = [net.digest, repr(sorted(shapes.items())), device.name, dtype, str(threads), device.target]
+    parts += [_sources(), *_foreign_kernels()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _found_or_made(
+    net: Net, device: Device, dtype: str, threads: int, shapes: Mapping[str, Sequence[int]]
+) -> Plan:
+    if not device.has_kernels:
+        return _made(net, device, dtype, threads, shapes, "")
+    key = plan_key(net, device, dtype, threads, shapes)
+    plan = _embedded(net, key) or _stored(net, key)
+    if plan is None:
+        with _on_disk.locked(key):  # another process may be making it at this moment
+            plan = _stored(net, key)
+            if plan is None:
+                plan = _made(net, device, dtype, threads, shapes, key)
+                _on_disk.put(key, plan.chunks())
+    return plan
+
+
+def _made(
+    net: Net, device: Device, dtype: str, threads: int, shapes: Mapping[str, Sequence[int]], key: str
+) -> Plan:
+    device.load_kernels()
+    specs = net.specs(shapes)  # first on the net as written, so that errors name its own layers
+    lean = apply(net) if device.has_kernels else net
+    specs = lean.specs(shapes)
+    plan = record(lean, device, dtype, threads, specs, lower(lean, device, dtype, specs, threads))
+    return _of(net, plan, key)
+
+
+def _of(net: Net, plan: Plan, key: str) -> Plan:
+    """The plan with `net` itself in the place of its rewritten form, which nobody outside needs to see.
+
+    Constants and layers that the rewriting made are not in `net`: constants become the plan's own, and a plan
+    with reference steps keeps the rewritten net.
+    """
+    if any(step.entry < 0 for step in plan.steps):
+        return plan_replace(plan, key=key)
+    constants = [
+        plan.constant(i) if isinstance(c, str) and not _same(c, plan.net, net) else c
+        for i, c in enumerate(plan.constants)
+    ]
+    return plan_replace(plan, net=net, constants=constants, key=key)
+
+
+def _same(name: str, a: Net, b: Net) -> bool:
+    return name in b.constants and a.constants[name] is b.constants[name]
+
+
+def plan_replace(plan: Plan, **changes: object) -> Plan:
+    """A copy of the plan with some fields changed."""
+    fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__ if name != "idle"}
+    return Plan(**(fields | changes))
+
+
+def _stored(net: Net, key: str) -> Plan | None:
+    """The plan for `key` from the disk cache, mapped; None if it is not there or damaged."""
+    path = _on_disk.find(key)
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return Plan.read(net, memoryview(mapped))
+    except (OSError, ValueError, FileError):
+        return None
+
+
+def _embedded(net: Net, key: str) -> Plan | None:
+    """The plan for `key` that came with the net's own file, if its reader was told to trust it."""
+    blob = net.plans.get(key)
+    return Plan.read(net, blob) if blob is not None else None
+
+
+@lru_cache
+def _sources() -> str:
+    """A digest of every source file that decides what a plan looks like."""
+    root = Path(__file__).parent.parent
+    files = sorted([*(root / "engine").glob("*.py"), *(root / "layers").rglob("*.py")])
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _foreign_kernels() -> list[str]:
+    """The source of every kernel that another package or a script has registered."""
+    package = __name__.split(".")[0] + "."
+    found = []
+    for name in kernels:
+        function = kernels[name].function
+        if not function.__module__.startswith(package):
+            found.append(name + inspect.getsource(function))
+    return sorted(found)

@@ -1,0 +1,87 @@
+"""Device: the six calls behind which every target sits, and what a target adds so that plans can be made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .kernel import Parameter
+from .plan import Plan
+from .registry import Registry
+
+
+class Device:
+    """A place where plans run. One instance a process; what belongs to a run is in the handle.
+
+    The six calls are the whole interface between a Session and a target:
+
+        handle = init(plan)               everything that does not depend on a run: code, constants
+        prepare(handle, shapes)           memory for inputs of these shapes; again, to change them
+        set_tensor(handle, name, array)   write an input
+        forward(handle)                   run
+        get_tensor(handle, name)          read an output, as an array of its own
+        destroy(handle)                   give everything back
+
+    A handle belongs to one thread at a time; different handles share nothing that changes.
+    """
+
+    name: ClassVar[str] = ""
+    has_kernels: ClassVar[bool] = True  # False: every layer runs by its reference
+    lanes: int = (
+        8  # fp32 numbers in a vector register, and how many of those: what kernels pack constants for
+    )
+    registers: int = 16
+
+    # -- making plans --------------------------------------------------------------------------------------
+
+    @property
+    def target(self) -> str:
+        """What code is generated for, '' if none is. Part of a plan's key."""
+        return ""
+
+    def load_kernels(self) -> None:
+        """Import the modules that register this device's kernels. Called when something must be compiled."""
+
+    def compile_kernel(self, function: Callable, parameters: Sequence[Parameter]) -> tuple[str, bytes]:
+        """A kernel function -> (key, object). Raises CompileError."""
+        raise NotImplementedError
+
+    def runtime_objects(self) -> list[bytes]:
+        """Objects that every plan needs besides its kernels, like a replay loop; they come last in a plan."""
+        return []
+
+    # -- the six calls -------------------------------------------------------------------------------------
+
+    def init(self, plan: Plan) -> Any:
+        raise NotImplementedError
+
+    def prepare(self, handle: Any, shapes: Mapping[str, Sequence[int]]) -> None:
+        raise NotImplementedError
+
+    def set_tensor(self, handle: Any, name: str, array: np.ndarray) -> None:
+        raise NotImplementedError
+
+    def forward(self, handle: Any) -> None:
+        raise NotImplementedError
+
+    def get_tensor(self, handle: Any, name: str) -> np.ndarray:
+        raise NotImplementedError
+
+    def destroy(self, handle: Any) -> None:
+        raise NotImplementedError
+
+
+devices: Registry[Device] = Registry("device")
+
+
+def device(name: str) -> Callable[[type[Device]], type[Device]]:
+    """Register a Device class: `@device("cpu") class Cpu(Device): ...`. One instance is made, here."""
+
+    def register(cls: type[Device]) -> type[Device]:
+        cls.name = name
+        devices.add(name, cls(), cls.__module__)
+        return cls
+
+    return register

@@ -1,0 +1,195 @@
+"""Plan: the work of a net for one device and one set of shapes, decided and written down.
+
+A plan holds steps (which object to call, with which words), constants (packed for the chosen kernels), and where
+each tensor lies. It holds no Python objects of layers or kernels, so it can be kept on disk, and running it needs
+neither. It is immutable and shared by all its sessions.
+
+A plan has regions of memory: region 0 is the arena, of which each session has its own; region k is constants[k - 1].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .errors import FileError
+from .memory import aligned
+from .net import Net
+from .tensor import Spec
+
+ARENA = 0
+_MAGIC = b"FBPLAN01"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor lies: `offset` bytes into a region."""
+
+    region: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel call, or one layer computed by its reference.
+
+    layer        name of the layer that it works for
+    kernel       the kernel's registered name; 'reference' for a layer that the device has no kernel for
+    entry        which of the plan's objects to call; -1 for a reference
+    words        the argument block; words that are addresses hold an offset
+    relocations  (index, region): words[index] is to become region's address + words[index]
+    """
+
+    layer: str
+    kernel: str
+    entry: int = -1
+    words: tuple[int, ...] = ()
+    relocations: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a Session runs.
+
+    net          the net that was compiled: names, constants that are used as they are, layers without a kernel
+    device       the device's name, and target what code was generated for ('' if none was)
+    tensors      tensor name -> (Place, Spec), for inputs, outputs, and all that a reference step touches
+    constants    arrays, or names of the net's own constants
+    objects      compiled code
+    arena_bytes  what each session allocates
+    notes        layer -> why its kernel was chosen
+    """
+
+    net: Net
+    device: str
+    dtype: str
+    target: str
+    threads: int
+    tensors: Mapping[str, tuple[Place, Spec]]
+    constants: Sequence[np.ndarray | str]
+    objects: Sequence[bytes | memoryview]
+    steps: Sequence[Step]
+    arena_bytes: int
+    notes: Mapping[str, str] = field(default_factory=dict)
+    key: str = ""
+    idle: deque[Any] = field(default_factory=deque, repr=False)  # sessions kept ready for `net(x)`
+
+    def session(self) -> Any:
+        """A new Session of this plan: `with plan.session() as s: ...`"""
+        from .session import Session
+
+        return Session(self)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The input shapes that this plan is for."""
+        return {name: self.tensors[name][1].shape for name in self.net.inputs}
+
+    def constant(self, index: int) -> np.ndarray:
+        """The array of region index + 1."""
+        given = self.constants[index]
+        array = self.net.constants[given].data if isinstance(given, str) else given
+        assert array is not None
+        return array
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of the constants that the plan holds itself."""
+        return sum(c.nbytes for c in self.constants if not isinstance(c, str))
+
+    # -- on disk -------------------------------------------------------------------------------------------
+
+    def chunks(self) -> list[bytes | memoryview]:
+        """The plan as bytes, in pieces: a header (magic, length, digest, JSON), then blobs at multiples of 64."""
+        arrays = [np.ascontiguousarray(c) for c in self.constants if not isinstance(c, str)]
+        packed = iter([{"shape": a.shape, "dtype": str(a.dtype)} for a in arrays])
+        header = {
+            "key": self.key,
+            "device": self.device,
+            "dtype": self.dtype,
+            "target": self.target,
+            "threads": self.threads,
+            "arena": self.arena_bytes,
+            "tensors": {
+                name: [place.region, place.offset, spec.shape, spec.dtype.name]
+                for name, (place, spec) in self.tensors.items()
+            },
+            "constants": [c if isinstance(c, str) else next(packed) for c in self.constants],
+            "objects": [len(o) for o in self.objects],
+            "steps": [[s.layer, s.kernel, s.entry, s.words, s.relocations] for s in self.steps],
+            "notes": dict(self.notes),
+        }
+        text = json.dumps(header).encode()
+        digest = hashlib.sha256(text + b"".join(self.objects)).digest()
+        start = _MAGIC + struct.pack("<Q", len(text)) + digest
+        blobs: list[bytes | memoryview] = [start + text, *self.objects]
+        blobs += [memoryview(a.reshape(-1)).cast("B") if a.size else b"" for a in arrays]
+        return [part for blob in blobs for part in (blob, bytes(aligned(len(blob)) - len(blob)))]
+
+    @classmethod
+    def read(cls, net: Net, data: memoryview) -> Plan:
+        """The plan in `data`, for `net`; constants stay where they are. Raises FileError if it is damaged.
+
+        A plan is code. Read one only from a place that nobody else can write, or from a file that you trust.
+        """
+        try:
+            if bytes(data[:8]) != _MAGIC:
+                raise ValueError("not a plan of this version")
+            length, digest = struct.unpack_from("<Q", data, 8)[0], bytes(data[16:48])
+            text = bytes(data[48 : 48 + length])
+            header = json.loads(text)
+            at = aligned(48 + length)
+            objects = []
+            for size in header["objects"]:
+                objects.append(bytes(data[at : at + size]))
+                at += aligned(size)
+            if hashlib.sha256(text + b"".join(objects)).digest() != digest:
+                raise ValueError("its digest is wrong")
+            constants: list[np.ndarray | str] = []
+            for entry in header["constants"]:
+                if isinstance(entry, str):
+                    constants.append(entry)
+                    continue
+                dtype = np.dtype(entry["dtype"])
+                size = int(np.prod(entry["shape"], dtype=np.int64))
+                constants.append(np.frombuffer(data, dtype, size, at).reshape(entry["shape"]))
+                at += aligned(size * dtype.itemsize)
+        except (ValueError, KeyError, TypeError, struct.error) as error:
+            raise FileError(f"a stored plan cannot be read: {error}") from None
+        return cls(
+            net=net,
+            device=header["device"],
+            dtype=header["dtype"],
+            target=header["target"],
+            threads=header["threads"],
+            tensors={n: (Place(r, o), Spec(s, d)) for n, (r, o, s, d) in header["tensors"].items()},
+            constants=constants,
+            objects=objects,
+            steps=[
+                Step(layer, kernel, entry, tuple(words), tuple((i, r) for i, r in relocations))
+                for layer, kernel, entry, words, relocations in header["steps"]
+            ],
+            arena_bytes=header["arena"],
+            notes=header["notes"],
+            key=header["key"],
+        )
+
+    # -- to read -------------------------------------------------------------------------------------------
+
+    def __str__(self) -> str:
+        width = max((len(s.layer) for s in self.steps), default=0)
+        rows = [
+            f"plan for {self.device}{f' ({self.target})' if self.target else ''}, {self.dtype}, "
+            f"{self.threads} thread{'s' * (self.threads != 1)}: {len(self.steps)} steps, "
+            f"arena {self.arena_bytes:,} bytes, packed constants {self.packed_bytes:,} bytes"
+        ]
+        return "\n".join(rows + [f"  {s.layer:<{width}}  {s.kernel}" for s in self.steps])
+
+    def __repr__(self) -> str:
+        return f"<Plan of {self.net.name} on {self.device}: {len(self.steps)} steps>"

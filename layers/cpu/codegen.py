@@ -1,0 +1,328 @@
+"""codegen: a kernel function -> a closed native object for a Target.
+
+numba is the front end: it turns the Python function into typed LLVM IR. LLVM is the back end: we link, close,
+optimise for the target and emit. Nothing of numba is left in the object, so nothing of numba is needed to run it.
+
+Every object has one entry point of one shape, `void entry(const int64 *args, int64 ith, int64 nth)`: args are the
+words that a plan recorded (addresses, sizes, numbers), ith of nth is the calling thread's share of the work.
+
+What numba does not promise to keep (compiler.Flags, a code library's modules) is used in this file alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import linecache
+import sys
+import threading
+import types as python_types
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...engine.cache import Cache
+from ...engine.errors import CompileError
+from ...engine.kernel import Parameter
+from ...engine.settings import debug_level
+from . import simd
+from .target import Target
+
+ENTRY = "fbnet_entry"
+
+# What an object may still ask of the machine it runs on: C's memory block functions, which LLVM makes of loops.
+ALLOWED = ("memcpy", "memmove", "memset")
+
+_objects = Cache("objects", ".o")
+_lock = threading.Lock()
+
+
+def object_key(function: Callable, parameters: Sequence[Parameter], target: Target) -> str:
+    """What an object depends on: the function's text and all it calls, its parameters, the target, the compilers."""
+    sources = sorted(_sources(function, set()))
+    parts = [*sources, function.__qualname__, repr(list(parameters)), repr(target), compilers()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def compilers() -> str:
+    """The versions and sources that decide what object a kernel becomes."""
+    return f"numba {version('numba')} llvmlite {version('llvmlite')} {_own_sources()}"
+
+
+@lru_cache
+def _own_sources() -> str:
+    """A digest of the code generator itself."""
+    folder = Path(__file__).parent
+    names = ("simd.py", "intrinsics.py", "elementary.py", "codegen.py")
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
+
+
+def _sources(function: Callable, seen: set[str]) -> set[str]:
+    """The text of every file that `function` and the plain functions it calls are written in."""
+    linecache.checkcache(function.__code__.co_filename)
+    try:
+        lines = inspect.findsource(function)[0]
+        text = "".join(lines)
+    except OSError:
+        text = function.__code__.co_code.hex() + repr(function.__code__.co_consts)
+    if text not in seen:
+        seen.add(text)
+        for name in function.__code__.co_names:
+            value = function.__globals__.get(name)
+            if isinstance(value, python_types.FunctionType):
+                _sources(value, seen)
+    return seen
+
+
+def compile_object(function: Callable, parameters: Sequence[Parameter], target: Target) -> tuple[str, bytes]:
+    """(key, object) of a kernel function, from the disk cache if it is there. Raises CompileError."""
+    key = object_key(function, parameters, target)
+    return key, _objects.get(key, lambda: emit(function, parameters, target))
+
+
+def emit(function: Callable, parameters: Sequence[Parameter], target: Target) -> bytes:
+    """Compile a kernel function to a closed object. Raises CompileError naming what is wrong with it."""
+    with _lock:
+        module = _linked(_front_end(_entry(function, parameters, target), target), target)
+        return _back_end(module, target, function.__qualname__)
+
+
+# -- the entry point -----------------------------------------------------------------------------------------
+
+
+def _entry(function: Callable, parameters: Sequence[Parameter], target: Target) -> Callable:
+    """The function (args, ith, nth) that reads the words and calls the kernel, written out as Python."""
+    from numba import types
+
+    from . import intrinsics
+
+    scope: dict[str, Any] = {"simd": simd.module_for(target), "kernel": specialise(function, target)}
+    lines, index = ["def entry(args, ith, nth):"], 0
+    for p in parameters:
+        words = [f"simd.load_word(args + {8 * (index + k)})" for k in range(p.words)]
+        index += p.words
+        if p.kind == "block":
+            lines.append(f"    {p.name} = args")
+        elif p.kind == "int":
+            lines.append(f"    {p.name} = {words[0]}")
+        elif p.kind == "float":
+            scope["float32"] = np.float32
+            lines.append(f"    {p.name} = float32(simd.float64_of_bits({words[0]}))")
+        elif p.kind == "array":
+            kind = np.dtype(p.dtype)
+            kind = np.dtype(np.uint16) if kind == np.float16 else kind  # numba has no float16 on CPUs
+            scope[f"array_{p.name}"] = intrinsics.array_maker(getattr(types, f"{kind}"), p.ndim)
+            names = [f"{p.name}_{k}" for k in range(p.words)]
+            lines += [f"    {name} = {word}" for name, word in zip(names, words, strict=True)]
+            if p.split:
+                lines += _share_of(names, kind.itemsize)
+            lines.append(f"    {p.name} = array_{p.name}({', '.join(names)})")
+    lines.append(f"    kernel({', '.join(p.name for p in parameters)})")
+    exec("\n".join(lines), scope)
+    return scope["entry"]
+
+
+def _share_of(names: list[str], itemsize: int) -> list[str]:
+    """Move an array's address and first size to this thread's share; flat arrays are cut at whole cache lines."""
+    start, size, *rest = names
+    unit = 1 if rest else max(1, 64 // itemsize)
+    stride = " * ".join([*rest, str(itemsize)])
+    return [
+        f"    units = ({size} + {unit - 1}) // {unit}",
+        f"    low = units * ith // nth * {unit}",
+        f"    {size} = min(units * (ith + 1) // nth * {unit}, {size}) - low",
+        f"    {start} += low * {stride}",
+    ]
+
+
+def specialise(function: Callable, target: Target) -> Any:
+    """The function for numba, with what depends on the target filled in.
+
+    Global names in it change so: `simd` becomes the target's own, a PerTarget its number, and a plain function
+    is specialised in turn. A new function is made each time, since numba compiles a function once a signature.
+    """
+    from numba import njit
+
+    changed: dict[str, Any] = {}
+    for name in _global_names(function.__code__):
+        value = function.__globals__.get(name)
+        if value is simd:
+            changed[name] = simd.module_for(target)
+        elif isinstance(value, simd.PerTarget):
+            changed[name] = value.choose(target)
+        elif isinstance(value, python_types.FunctionType) and value is not function:
+            changed[name] = specialise(value, target)
+    clone = python_types.FunctionType(
+        function.__code__, {**function.__globals__, **changed}, function.__name__, None, function.__closure__
+    )
+    clone.__qualname__ = function.__qualname__
+    return njit(nogil=True, error_model="numpy")(clone)
+
+
+def _global_names(code: python_types.CodeType) -> set[str]:
+    nested = [c for c in code.co_consts if isinstance(c, python_types.CodeType)]
+    return set(code.co_names).union(*(map(_global_names, nested)))
+
+
+# -- front end: Python -> LLVM IR ----------------------------------------------------------------------------
+
+
+def _front_end(entry: Callable, target: Target) -> Any:
+    """The LLVM module of `entry(int64, int64, int64)` and all that it calls, not optimised for any machine."""
+    import llvmlite.binding as llvm
+    from numba.core import compiler, config, errors, types
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.registry import cpu_target
+
+    flags = compiler.Flags()
+    flags.no_compile = True
+    flags.nrt = False
+    flags.error_model = "numpy"
+    flags.no_cpython_wrapper = True
+    flags.no_cfunc_wrapper = True
+    with global_compiler_lock:
+        level = config.OPT
+        config.OPT = type(level)(0)  # numba would optimise for this machine; our target may be another
+        try:
+            result = compiler.compile_extra(
+                cpu_target.typing_context,
+                cpu_target.target_context,
+                entry,
+                (types.int64,) * 3,
+                types.void,
+                flags,
+                {},
+            )
+        except errors.NumbaError as error:
+            reason = " ".join(str(error).split())
+            raise CompileError(f"kernel {_kernel_name(entry)} cannot be compiled: {reason}") from error
+        finally:
+            config.OPT = level
+    library = result.library
+    module = llvm.parse_assembly(str(library._final_module))
+    for linked in library._linking_libraries:
+        module.link_in(llvm.parse_assembly(str(linked._get_module_for_linking())))
+    module.get_function(result.fndesc.llvm_func_name).name = "fbnet_python"
+    return module
+
+
+def _kernel_name(entry: Callable) -> str:
+    return entry.__globals__["kernel"].py_func.__qualname__
+
+
+def _linked(module: Any, target: Target) -> Any:
+    """The module with the C entry point added and the elementary functions that it calls linked in."""
+    import llvmlite.binding as llvm
+
+    from . import elementary
+
+    wrapper = f"""
+        declare i32 @fbnet_python(ptr, ptr, i64, i64, i64)
+        define void @{ENTRY}(i64 %args, i64 %ith, i64 %nth) {{
+            %result = alloca ptr
+            %error = alloca ptr
+            %status = call i32 @fbnet_python(ptr %result, ptr %error, i64 %args, i64 %ith, i64 %nth)
+            ret void
+        }}"""
+    module.link_in(llvm.parse_assembly(wrapper))
+    for name in [f.name for f in module.functions if f.is_declaration]:
+        function = elementary.FUNCTIONS.get(name)
+        if function is not None:
+            module.link_in(llvm.parse_assembly(_elementary_ir(name, function, target)))
+    return module
+
+
+@lru_cache
+def _elementary_ir(name: str, function: Callable, target: Target) -> str:
+    """LLVM text that defines the C function `name` (expf, tanh, ...) by one of our own polynomials."""
+    import llvmlite.binding as llvm
+    from numba.core import compiler, config, types
+    from numba.core.registry import cpu_target
+
+    kind = types.float32 if name.endswith(("f", ".f32")) else types.float64
+    operands = (kind,) * function.__code__.co_argcount
+    flags = compiler.Flags()
+    flags.no_compile, flags.nrt, flags.error_model = True, False, "numpy"
+    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    level, config.OPT = config.OPT, type(config.OPT)(0)
+    try:
+        dispatcher = specialise(function, target)
+        result = compiler.compile_extra(
+            cpu_target.typing_context,
+            cpu_target.target_context,
+            dispatcher.py_func,
+            operands,
+            kind,
+            flags,
+            {},
+        )
+    finally:
+        config.OPT = level
+    module = llvm.parse_assembly(str(result.library._final_module))
+    for linked in result.library._linking_libraries:
+        module.link_in(llvm.parse_assembly(str(linked._get_module_for_linking())))
+    inner = result.fndesc.llvm_func_name
+    real = "float" if kind is types.float32 else "double"
+    given = ", ".join(f"{real} %x{i}" for i in range(len(operands)))
+    module.link_in(
+        llvm.parse_assembly(f"""
+        declare i32 @"{inner}"(ptr, ptr, {", ".join([real] * len(operands))})
+        define {real} @"{name}"({given}) {{
+            %result = alloca {real}
+            %error = alloca ptr
+            %status = call i32 @"{inner}"(ptr %result, ptr %error, {given})
+            %value = load {real}, ptr %result
+            ret {real} %value
+        }}""")
+    )
+    for value in module.functions:
+        if not value.is_declaration and value.name != name:
+            value.linkage = "internal"
+    return str(module)
+
+
+# -- back end: LLVM IR -> object -----------------------------------------------------------------------------
+
+
+@lru_cache
+def _machine(target: Target) -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    try:
+        return llvm.Target.from_triple(target.triple).create_target_machine(
+            cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="default"
+        )
+    except RuntimeError as error:
+        raise CompileError(f"LLVM cannot generate code for {target}: {error}") from None
+
+
+def _back_end(module: Any, target: Target, name: str) -> bytes:
+    """Close the module, optimise it for the target and emit it. Raises CompileError if it is not closed."""
+    import llvmlite.binding as llvm
+
+    machine = _machine(target)
+    module.triple, module.data_layout = target.triple, str(machine.target_data)
+    for variable in module.global_variables:
+        if not variable.is_declaration:
+            variable.linkage = "internal"
+    for function in module.functions:
+        if not function.is_declaration and function.name != ENTRY:
+            function.linkage = "internal"
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    if debug_level() >= 5:
+        print(f"; {name} for {target}\n{module}", file=sys.stderr)
+    foreign = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    if open_names := sorted(set(foreign) - set(ALLOWED)):
+        raise CompileError(
+            f"kernel {name} is not closed: it calls {', '.join(open_names)}, which no target can be counted on to have"
+        )
+    return machine.emit_object(module)

@@ -1,0 +1,140 @@
+"""The cpu device: replays plans of compiled kernels on the threads of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from ...engine.arena import Arena
+from ...engine.compile import compile_net
+from ...engine.device import Device, device
+from ...engine.errors import DeviceError
+from ...engine.kernel import Parameter
+from ...engine.plan import Plan, Step
+from .loader import load
+from .target import host
+from .threads import Team
+
+
+class Segment:
+    """Steps in a row that run natively: their table, and the control block that replay reads.
+
+    table    (entry address, argument block address) of each step
+    control  COUNT, STEPS, SYNC, YIELD, ARRIVED: see replay.py
+    """
+
+    def __init__(self, steps: Sequence[Step], arena: Arena, entries: Sequence[int]):
+        self.blocks = [_argument_block(step, arena) for step in steps]
+        self.table = np.array(
+            [[entries[s.entry], b.ctypes.data] for s, b in zip(steps, self.blocks, strict=True)], np.int64
+        )
+        self.control = np.zeros(5, np.int64)
+        self.control[:2] = len(steps), self.table.ctypes.data
+
+
+def _argument_block(step: Step, arena: Arena) -> np.ndarray:
+    """The step's words with every address filled in."""
+    words = np.array(step.words or (0,), np.int64)
+    for index, region in step.relocations:
+        words[index] += arena.addresses[region]
+    return words
+
+
+class Handle:
+    """One session on the cpu: its plan, code, arena and team of threads."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.code: Any = None
+        self.arena: Arena | None = None
+        self.work: list[Segment | str] = []  # native segments, and names of layers computed by reference
+        self.team: Team | None = None
+
+
+@device("cpu")
+class Cpu(Device):
+    """Every step a native kernel; layers without one run by their reference in between."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[tuple, tuple[str, bytes]] = {}
+
+    @property
+    def target(self) -> str:
+        return host().name
+
+    @property
+    def lanes(self) -> int:  # type: ignore[override]
+        return host().lanes
+
+    @property
+    def registers(self) -> int:  # type: ignore[override]
+        return host().registers
+
+    def load_kernels(self) -> None:
+        from . import kernels  # noqa: F401 (registers them)
+
+    def compile_kernel(self, function: Callable, parameters: Sequence[Parameter]) -> tuple[str, bytes]:
+        from .codegen import compile_object
+
+        known = (function, tuple(parameters), host())
+        if known not in self._compiled:
+            self._compiled[known] = compile_object(function, parameters, host())
+        return self._compiled[known]
+
+    def runtime_objects(self) -> list[bytes]:
+        """The replay loop and the workers' loop; every plan of this device carries them."""
+        from . import replay
+
+        control = [Parameter("control", "block"), Parameter("ith", "share"), Parameter("nth", "share")]
+        sync = [Parameter("sync", "block"), *control[1:]]
+        return [self.compile_kernel(replay.run, control)[1], self.compile_kernel(replay.work, sync)[1]]
+
+    # -- the six calls -------------------------------------------------------------------------------------
+
+    def init(self, plan: Plan) -> Handle:
+        if plan.target != self.target:
+            raise DeviceError(
+                f"this plan is for {plan.target}, but this machine is {self.target}: compile it here"
+            )
+        return Handle(plan)
+
+    def prepare(self, handle: Handle, shapes: Mapping[str, Sequence[int]]) -> None:
+        plan = handle.plan
+        if handle.arena is not None or {k: tuple(v) for k, v in shapes.items()} != plan.shapes():
+            plan = compile_net(plan.net, self.name, plan.dtype, plan.threads, shapes)
+        self.destroy(handle)
+        entries, handle.code = load(plan.objects)
+        handle.plan, handle.arena = plan, Arena(plan)
+        handle.work = []
+        for native, steps in groupby(plan.steps, key=lambda s: s.entry >= 0):
+            group = list(steps)
+            handle.work += [Segment(group, handle.arena, entries)] if native else [s.layer for s in group]
+        handle.team = Team(plan.threads, run=entries[-2], work=entries[-1])
+
+    def set_tensor(self, handle: Handle, name: str, array: np.ndarray) -> None:
+        _prepared(handle).write(name, array)
+
+    def forward(self, handle: Handle) -> None:
+        arena = _prepared(handle)
+        for item in handle.work:
+            if isinstance(item, Segment):
+                handle.team.replay(item.control)
+            else:
+                arena.compute(item)
+
+    def get_tensor(self, handle: Handle, name: str) -> np.ndarray:
+        return _prepared(handle).read(name)
+
+    def destroy(self, handle: Handle) -> None:
+        if handle.team is not None:
+            handle.team.close()
+        handle.team, handle.work, handle.arena, handle.code = None, [], None, None
+
+
+def _prepared(handle: Handle) -> Arena:
+    if handle.arena is None:
+        raise DeviceError("this session is not prepared, or is closed")
+    return handle.arena

@@ -1,0 +1,374 @@
+"""simd: the small vector language that kernels are written in.
+
+A kernel says `from . import simd` and calls these names. When it is compiled for a Target, the code generator puts
+that target's own copy of this module in their place (`module_for`), in which LANES is a number and every function
+is an instruction or two. So one kernel text serves every width, and all that is special to a processor is here.
+
+Kinds of values, as the signatures below write them:
+    i  int64: a number, or an address      f  float32      d  float64      w  int32
+    v  vector of LANES float32             t  tile: rows × columns of vectors, kept in registers
+
+A tile is how products are blocked: `t = tile(6, 2)`, then `t = tile_fma(t, a, a_step, b)` in the loop over K.
+Addresses and steps are in bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .target import Target
+
+LANES = 8  # fp32 numbers in a vector; the target's own when compiled
+REGISTERS = 16  # vector registers; the target's own when compiled
+
+_OPERATIONS: dict[str, tuple[str, Callable]] = {}
+
+
+def _operation(signature: str) -> Callable[[Callable], Callable]:
+    """Declare an operation: 'v(i)' takes an int64 and gives a vector. The body emits LLVM IR with a Builder."""
+
+    def declare(emit: Callable) -> Callable:
+        _OPERATIONS[emit.__name__] = (signature, emit)
+        return emit
+
+    return declare
+
+
+# -- memory ------------------------------------------------------------------------------------------------
+
+
+@_operation("v(i)")
+def load(b: Builder, address):
+    """LANES consecutive float32; any alignment."""
+    return b.load_at(address, b.vector)
+
+
+@_operation("-(iv)")
+def store(b: Builder, address, value):
+    """Write LANES consecutive float32; any alignment."""
+    b.store_at(value, address)
+
+
+@_operation("f(i)")
+def load_scalar(b: Builder, address):
+    return b.load_at(address, b.f32)
+
+
+@_operation("-(if)")
+def store_scalar(b: Builder, address, value):
+    b.store_at(value, address)
+
+
+@_operation("i(i)")
+def load_word(b: Builder, address):
+    return b.load_at(address, b.i64, 8)
+
+
+@_operation("-(ii)")
+def store_word(b: Builder, address, value):
+    b.store_at(value, address, 8)
+
+
+# -- arithmetic --------------------------------------------------------------------------------------------
+
+
+@_operation("v(f)")
+def splat(b: Builder, x):
+    """The same number in every lane."""
+    return b.broadcast(x)
+
+
+@_operation("v(vvv)")
+def fma(b: Builder, x, y, z):
+    """x * y + z, rounded once."""
+    return b.intrinsic("llvm.fma", x, y, z)
+
+
+@_operation("v(vv)")
+def add(b: Builder, x, y):
+    return b.ir.fadd(x, y)
+
+
+@_operation("v(vv)")
+def mul(b: Builder, x, y):
+    return b.ir.fmul(x, y)
+
+
+@_operation("v(vv)")
+def maximum(b: Builder, x, y):
+    """The larger; x where either is NaN."""
+    return b.ir.select(b.ir.fcmp_ordered(">", y, x), y, x)
+
+
+# -- tiles -------------------------------------------------------------------------------------------------
+
+
+@_operation("t(ll)")
+def tile(b: Builder, rows, columns):
+    """A tile of zeros; rows and columns are numbers known when the kernel is compiled."""
+    return b.zero_tile(rows, columns)
+
+
+@_operation("t(tiii)")
+def tile_fma(b: Builder, t, a, a_step, w):
+    """t[i][j] += a[i] * w[j]: a[i] is the float32 at a + i * a_step, w[j] the j-th vector from w."""
+    vectors = [b.load_at(b.offset(w, j * b.lanes * 4), b.vector) for j in range(t.columns)]
+    for i in range(t.rows):
+        scalar = b.broadcast(b.load_at(b.offset(a, b.times(a_step, i)), b.f32))
+        for j, vector in enumerate(vectors):
+            t = t.put(i, j, b.intrinsic("llvm.fma", scalar, vector, t.at(i, j)))
+    return t
+
+
+@_operation("t(ti)")
+def tile_add_row(b: Builder, t, address):
+    """t[i][j] += the j-th vector from address, for every row i: a bias."""
+    vectors = [b.load_at(b.offset(address, j * b.lanes * 4), b.vector) for j in range(t.columns)]
+    for i in range(t.rows):
+        for j, vector in enumerate(vectors):
+            t = t.put(i, j, b.ir.fadd(t.at(i, j), vector))
+    return t
+
+
+@_operation("t(tii)")
+def tile_add_column(b: Builder, t, address, step):
+    """t[i][j] += the float32 at address + i * step, in every lane: a bias."""
+    for i in range(t.rows):
+        scalar = b.broadcast(b.load_at(b.offset(address, b.times(step, i)), b.f32))
+        for j in range(t.columns):
+            t = t.put(i, j, b.ir.fadd(t.at(i, j), scalar))
+    return t
+
+
+@_operation("t(tff)")
+def tile_clamp(b: Builder, t, low, high):
+    """Every number of the tile limited to [low, high]; NaN stays."""
+    low, high = b.broadcast(low), b.broadcast(high)
+    for i in range(t.rows):
+        for j in range(t.columns):
+            x = t.at(i, j)
+            x = b.ir.select(b.ir.fcmp_ordered("<", x, low), low, x)
+            t = t.put(i, j, b.ir.select(b.ir.fcmp_ordered(">", x, high), high, x))
+    return t
+
+
+@_operation("t(tiii)")
+def tile_dot(b: Builder, t, a, a_step, x):
+    """t[i][j] += (the j-th vector from a + i * a_step) * (the j-th vector from x), lane by lane."""
+    vectors = [b.load_at(b.offset(x, j * b.lanes * 4), b.vector) for j in range(t.columns)]
+    for i in range(t.rows):
+        row = b.offset(a, b.times(a_step, i))
+        for j, vector in enumerate(vectors):
+            other = b.load_at(b.offset(row, j * b.lanes * 4), b.vector)
+            t = t.put(i, j, b.intrinsic("llvm.fma", other, vector, t.at(i, j)))
+    return t
+
+
+@_operation("-(ti)")
+def tile_sums(b: Builder, t, address):
+    """Write the sum of all numbers of row i to address + 4 * i."""
+    for i in range(t.rows):
+        total = t.at(i, 0)
+        for j in range(1, t.columns):
+            total = b.ir.fadd(total, t.at(i, j))
+        b.store_at(b.sum_lanes(total), b.offset(address, 4 * i))
+
+
+@_operation("t(tii)")
+def tile_load_add(b: Builder, t, address, step):
+    """t[i][j] += the j-th vector from address + i * step."""
+    for i in range(t.rows):
+        for j in range(t.columns):
+            there = b.offset(b.offset(address, b.times(step, i)), j * b.lanes * 4)
+            t = t.put(i, j, b.ir.fadd(t.at(i, j), b.load_at(there, b.vector)))
+    return t
+
+
+@_operation("-(tii)")
+def tile_store(b: Builder, t, address, step):
+    """Write vector j of row i to address + i * step + j vectors."""
+    for i in range(t.rows):
+        row = b.offset(address, b.times(step, i))
+        for j in range(t.columns):
+            b.store_at(t.at(i, j), b.offset(row, j * b.lanes * 4))
+
+
+# -- bits --------------------------------------------------------------------------------------------------
+
+
+@_operation("d(i)")
+def float64_of_bits(b: Builder, bits):
+    return b.ir.bitcast(bits, b.f64)
+
+
+@_operation("i(d)")
+def bits_of_float64(b: Builder, x):
+    return b.ir.bitcast(x, b.i64)
+
+
+@_operation("f(w)")
+def float32_of_bits(b: Builder, bits):
+    return b.ir.bitcast(bits, b.f32)
+
+
+@_operation("w(f)")
+def bits_of_float32(b: Builder, x):
+    return b.ir.bitcast(x, b.i32)
+
+
+# -- threads -----------------------------------------------------------------------------------------------
+
+
+@_operation("i(ii)")
+def atomic_add(b: Builder, address, amount):
+    """Add to the int64 at address; returns what was there before."""
+    return b.ir.atomic_rmw("add", b.pointer(address, b.i64), amount, "seq_cst")
+
+
+@_operation("i(i)")
+def atomic_load(b: Builder, address):
+    return b.ir.load_atomic(b.pointer(address, b.i64), "seq_cst", 8)
+
+
+@_operation("-()")
+def pause(b: Builder):
+    """Tell the processor that this is a spin loop."""
+    b.spin_hint()
+
+
+@_operation("-(iiii)")
+def call_kernel(b: Builder, function, args, ith, nth):
+    """Call the kernel at address `function`."""
+    b.call_address(function, "void", args, ith, nth)
+
+
+@_operation("-(i)")
+def call_void(b: Builder, function):
+    """Call the C function without arguments at address `function`, like sched_yield."""
+    b.call_address(function, "int")
+
+
+def address(array) -> int:
+    """The address of an array's first element."""
+    raise NotImplementedError("only inside a compiled kernel")
+
+
+@dataclass(frozen=True)
+class PerTarget:
+    """A module-level number that depends on the target: `ROWS = PerTarget(lambda target: target.registers // 2)`."""
+
+    choose: Callable[[Target], int]
+
+
+class Builder:
+    """What an operation emits IR with: an llvmlite IRBuilder and the target's vector type."""
+
+    def __init__(self, ir_builder: Any, target: Target):
+        from llvmlite import ir as llvm_ir
+
+        self.ir, self.types, self.target, self.lanes = ir_builder, llvm_ir, target, target.lanes
+        self.i32, self.i64 = llvm_ir.IntType(32), llvm_ir.IntType(64)
+        self.f32, self.f64 = llvm_ir.FloatType(), llvm_ir.DoubleType()
+        self.vector = llvm_ir.VectorType(self.f32, target.lanes)
+
+    def pointer(self, address, kind):
+        return self.ir.inttoptr(address, kind.as_pointer())
+
+    def load_at(self, address, kind, align: int = 4):
+        value = self.ir.load(self.pointer(address, kind))
+        value.align = align
+        return value
+
+    def store_at(self, value, address, align: int = 4) -> None:
+        self.ir.store(value, self.pointer(address, value.type)).align = align
+
+    def offset(self, address, amount):
+        """address + amount, for a Python int or an IR value."""
+        if isinstance(amount, int):
+            if amount == 0:
+                return address
+            amount = self.types.Constant(self.i64, amount)
+        return self.ir.add(address, amount)
+
+    def times(self, value, factor: int):
+        return self.ir.mul(value, self.types.Constant(self.i64, factor)) if factor else 0
+
+    def broadcast(self, x):
+        undefined = self.types.Constant(self.vector, self.types.Undefined)
+        one = self.ir.insert_element(undefined, x, self.types.Constant(self.i32, 0))
+        lanes = self.types.Constant(self.types.VectorType(self.i32, self.lanes), [0] * self.lanes)
+        return self.ir.shuffle_vector(one, undefined, lanes)
+
+    def sum_lanes(self, vector):
+        """The sum of a vector's lanes, by halves."""
+        lanes = self.lanes
+        while lanes > 1:
+            lanes //= 2
+            halves = [
+                self.types.Constant(self.types.VectorType(self.i32, lanes), list(range(start, start + lanes)))
+                for start in (0, lanes)
+            ]
+            low, high = (self.ir.shuffle_vector(vector, vector, half) for half in halves)
+            vector = self.ir.fadd(low, high)
+        return self.ir.extract_element(vector, self.types.Constant(self.i32, 0))
+
+    def intrinsic(self, name: str, *operands):
+        kind = operands[0].type
+        function = self._declared(f"{name}.v{self.lanes}f32", kind, [o.type for o in operands])
+        return self.ir.call(function, operands)
+
+    def zero_tile(self, rows: int, columns: int) -> Tile:
+        kind = self.types.ArrayType(self.vector, rows * columns)
+        return Tile(self.ir, self.types.Constant(kind, None), rows, columns)
+
+    def spin_hint(self) -> None:
+        void = self.types.VoidType()
+        if self.target.triple.startswith("x86_64"):
+            self.ir.call(self._declared("llvm.x86.sse2.pause", void, []), [])
+        elif self.target.triple.startswith("aarch64"):
+            self.ir.call(
+                self._declared("llvm.aarch64.hint", void, [self.i32]), [self.types.Constant(self.i32, 1)]
+            )
+
+    def call_address(self, function, result: str, *operands) -> None:
+        returned = self.types.VoidType() if result == "void" else self.i32
+        kind = self.types.FunctionType(returned, [self.i64] * len(operands))
+        self.ir.call(self.ir.inttoptr(function, kind.as_pointer()), operands)
+
+    def _declared(self, name: str, result, operands):
+        found = self.ir.module.globals.get(name)
+        kind = self.types.FunctionType(result, operands)
+        return found or self.types.Function(self.ir.module, kind, name)
+
+
+class Tile:
+    """An LLVM array of vectors, taken apart and put together again without touching memory."""
+
+    def __init__(self, ir_builder: Any, value: Any, rows: int, columns: int):
+        self.ir, self.value, self.rows, self.columns = ir_builder, value, rows, columns
+
+    def at(self, i: int, j: int):
+        return self.ir.extract_value(self.value, i * self.columns + j)
+
+    def put(self, i: int, j: int, vector) -> Tile:
+        value = self.ir.insert_value(self.value, vector, i * self.columns + j)
+        return Tile(self.ir, value, self.rows, self.columns)
+
+
+@lru_cache
+def module_for(target: Target) -> ModuleType:
+    """This module as kernels for `target` see it: the same names, as numba intrinsics of that target's width."""
+    from . import intrinsics
+
+    module = ModuleType(f"simd for {target}")
+    module.LANES = target.lanes  # type: ignore[attr-defined]
+    module.REGISTERS = target.registers  # type: ignore[attr-defined]
+    module.address = intrinsics.address  # type: ignore[attr-defined]
+    for name, (signature, emit) in _OPERATIONS.items():
+        setattr(module, name, intrinsics.make(name, signature, emit, target))
+    return module

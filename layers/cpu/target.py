@@ -1,0 +1,100 @@
+"""Target: what code is generated for. A machine level, never one machine, so that objects can be shared.
+
+x86-64 has published levels (x86-64-v2, v3, v4; System V psABI), and a host is the highest one whose flags it has.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from ...engine.errors import DeviceError, did_you_mean
+from ...engine.settings import setting
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where code will run.
+
+    name       what people type: 'x86-64-v3'
+    triple     LLVM's target triple
+    cpu        LLVM's processor name
+    features   LLVM feature string, '' for the processor's own
+    width      bytes of a vector register
+    registers  number of vector registers
+    """
+
+    name: str
+    triple: str
+    cpu: str
+    features: str
+    width: int
+    registers: int
+
+    @property
+    def lanes(self) -> int:
+        """fp32 numbers in one vector."""
+        return self.width // 4
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _x86(level: str, width: int, registers: int, features: str = "") -> Target:
+    return Target(level, "x86_64-unknown-linux-gnu", level.split("+")[0], features, width, registers)
+
+
+TARGETS = {
+    t.name: t
+    for t in (
+        _x86("x86-64-v2", 16, 16),
+        _x86("x86-64-v3", 32, 16),
+        _x86("x86-64-v4", 64, 32, "-prefer-256-bit"),
+        Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32),
+        Target("armv7", "armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp4", 16, 16),
+        Target("riscv64", "riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c,+v", 16, 32),
+        Target("wasm32", "wasm32-unknown-unknown", "generic", "+simd128", 16, 16),
+    )
+}
+
+_V3 = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"}
+_V4 = _V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+
+
+def target(name: str) -> Target:
+    """The target called `name`. Raises DeviceError."""
+    if name not in TARGETS:
+        raise DeviceError(
+            f"target {name!r} is unknown.{did_you_mean(name, TARGETS)} There are: {', '.join(TARGETS)}"
+        )
+    return TARGETS[name]
+
+
+@lru_cache
+def host() -> Target:
+    """This machine's target, or the one that the environment variable FBNET_TARGET names."""
+    wanted = setting("TARGET", "")
+    if wanted:
+        return target(wanted)
+    machine = platform.machine().lower()
+    if machine in ("x86_64", "amd64"):
+        flags = _x86_flags()
+        return TARGETS["x86-64-v4" if flags >= _V4 else "x86-64-v3" if flags >= _V3 else "x86-64-v2"]
+    if machine in ("aarch64", "arm64"):
+        return TARGETS["aarch64"]
+    raise DeviceError(f"the cpu device knows no target for {machine!r}; use device='reference'")
+
+
+def _x86_flags() -> set[str]:
+    """The processor's flags as Linux names them; elsewhere as LLVM does, which costs loading it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+        line = next(row for row in text.splitlines() if row.startswith("flags"))
+        return set(line.split(":")[1].split())
+    except (OSError, StopIteration):
+        import llvmlite.binding as llvm
+
+        known = {"bmi": "bmi1"}
+        return {known.get(name, name) for name, there in llvm.get_host_cpu_features().items() if there}

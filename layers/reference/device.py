@@ -1,0 +1,48 @@
+"""The reference device: every layer by its numpy definition. Slow, plain, and what every other device is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ...engine.arena import Arena
+from ...engine.compile import compile_net
+from ...engine.device import Device, device
+from ...engine.plan import Plan
+
+
+class Handle:
+    """A plan and, once prepared, its arena."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.arena: Arena | None = None
+
+
+@device("reference")
+class Reference(Device):
+    """Runs `layer.reference` for each layer in turn."""
+
+    has_kernels = False
+
+    def init(self, plan: Plan) -> Handle:
+        return Handle(plan)
+
+    def prepare(self, handle: Handle, shapes: Mapping[str, Sequence[int]]) -> None:
+        plan = handle.plan
+        handle.plan = compile_net(plan.net, self.name, plan.dtype, plan.threads, shapes)
+        handle.arena = Arena(handle.plan)
+
+    def set_tensor(self, handle: Handle, name: str, array: np.ndarray) -> None:
+        handle.arena.write(name, array)
+
+    def forward(self, handle: Handle) -> None:
+        for step in handle.plan.steps:
+            handle.arena.compute(step.layer)
+
+    def get_tensor(self, handle: Handle, name: str) -> np.ndarray:
+        return handle.arena.read(name)
+
+    def destroy(self, handle: Handle) -> None:
+        handle.arena = None
