@@ -107,11 +107,23 @@ def _made(
     net: Net, device: Device, dtype: str, threads: int, shapes: Mapping[str, Sequence[int]], key: str
 ) -> Plan:
     device.load_kernels()
-    specs = net.specs(shapes)  # first on the net as written, so that errors name its own layers
+    net.specs(shapes)  # first the net as written, so that errors name its own layers
     lean = apply(net) if device.has_kernels else net
-    specs = lean.specs(shapes)
-    plan = record(lean, device, dtype, threads, specs, lower(lean, device, dtype, specs, threads))
-    return _of(net, plan, key)
+    return _of(net, plan_as_written(lean, device, dtype, threads, shapes), key)
+
+
+def plan_as_written(
+    net: Net,
+    device: Device,
+    dtype: str,
+    threads: int,
+    shapes: Mapping[str, Sequence[int]],
+    only: str = "",
+) -> Plan:
+    """A new plan of the net, not rewritten, not looked up and not kept; with one kernel `only`, if named."""
+    device.load_kernels()
+    specs = net.specs(shapes)
+    return record(net, device, dtype, threads, specs, lower(net, device, dtype, specs, threads, only))
 
 
 def _of(net: Net, plan: Plan, key: str) -> Plan:

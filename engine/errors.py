@@ -10,6 +10,7 @@
     ├── CompileError         no kernel, or a kernel that cannot be compiled
     ├── DeviceError          a device or session used wrongly
     ├── FetchError           what has to come over the network cannot: no network, no client, no such package
+    ├── CheckError           a result that differs from what defines it
     └── InputError           what the caller handed in: an image, an option, a tensor's name
 
 A message says who, got, wanted, and what to do, in one line.
@@ -63,6 +64,10 @@ class DeviceError(FbnetError, RuntimeError):
 
 class FetchError(FbnetError, OSError):
     """What has to come over the network cannot: there is no network, no client for it, or it is not there."""
+
+
+class CheckError(FbnetError, AssertionError):
+    """A result differs from what defines it: a kernel from its reference, a model from its test vector."""
 
 
 class InputError(FbnetError, ValueError):

@@ -23,7 +23,9 @@ class Format:
 importers: Registry[Format] = Registry("file format")
 
 
-def importer(*suffixes: str, write: Callable[[Net, Path], None] | None = None) -> Callable[[Callable], Callable]:
+def importer(
+    *suffixes: str, write: Callable[[Net, Path], None] | None = None
+) -> Callable[[Callable], Callable]:
     """Register a function (*paths, **options) -> Net for files with these endings: `@importer(".onnx")`."""
 
     def register(function: Callable[..., Net]) -> Callable[..., Net]:
@@ -39,7 +41,9 @@ def format_of(path: str | Path) -> Format:
     suffix = Path(path).suffix.lower()
     if suffix not in importers:
         known = ", ".join(sorted(importers))
-        raise InputError(f"{path}: no importer for {suffix or 'a file without an ending'!r}; there are: {known}")
+        raise InputError(
+            f"{path}: no importer for {suffix or 'a file without an ending'!r}; there are: {known}"
+        )
     return importers[suffix]
 
 

@@ -169,7 +169,14 @@ class Layer:
             results = as_tuple(self.infer(*specs))
         except FbnetError as error:
             raise type(error)(f"{self}: {error}") from None
-        except (ValueError, IndexError, TypeError, ArithmeticError, MemoryError, NotImplementedError) as error:
+        except (
+            ValueError,
+            IndexError,
+            TypeError,
+            ArithmeticError,
+            MemoryError,
+            NotImplementedError,
+        ) as error:
             shapes = ", ".join(str(s) for s in specs)
             raise ShapeError(f"{self} does not take ({shapes}): {error}") from error
         named = self.outputs or self.results
@@ -239,7 +246,9 @@ def _declared(cls: type[Layer]) -> dict[str, Attribute]:
             if get_origin(kind) is ClassVar or kind is ClassVar:
                 continue
             if hasattr(Layer, key) or key in ("name", "inputs", "outputs"):
-                raise AttributeValueError(f"{cls.__name__}: {key!r} is a name of Layer itself; call it otherwise")
+                raise AttributeValueError(
+                    f"{cls.__name__}: {key!r} is a name of Layer itself; call it otherwise"
+                )
             found[key] = Attribute(key, kind, getattr(base, key, Attribute.REQUIRED))
     return found
 

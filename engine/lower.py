@@ -34,10 +34,15 @@ class Lowered:
     why: str
 
 
-def lower(net: Net, device: Device, dtype: str, specs: Mapping[str, Spec], threads: int) -> list[Lowered]:
-    """Choose for every layer of the net that does any work. `specs` are concrete. Raises CompileError."""
+def lower(
+    net: Net, device: Device, dtype: str, specs: Mapping[str, Spec], threads: int, only: str = ""
+) -> list[Lowered]:
+    """Choose for every layer of the net that does any work. `specs` are concrete. Raises CompileError.
+
+    only  a kernel's registered name: no other is considered, as when it is to be tested
+    """
     return [
-        _choose(layer, device, dtype, call_of(layer, net, specs, threads, device))
+        _choose(layer, device, dtype, call_of(layer, net, specs, threads, device), only)
         for layer in net.layers
         if not layer.alias
     ]
@@ -72,11 +77,13 @@ class _Constants(Mapping[str, np.ndarray]):
         return len(self.names)
 
 
-def _choose(layer: Layer, device: Device, dtype: str, call: Call) -> Lowered:
+def _choose(layer: Layer, device: Device, dtype: str, call: Call, only: str) -> Lowered:
     if not device.has_kernels:
         return Lowered(layer, None, [], f"{device.name} runs every layer by its reference")
     refusals = []
     for kernel in candidates(layer, device.name, dtype):
+        if only not in ("", kernel.name):
+            continue
         reason = kernel.refuses(call)
         if not reason:
             why = f"score {kernel.score:g}" + "".join(f"; not {r}" for r in refusals)

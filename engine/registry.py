@@ -8,6 +8,7 @@ imported the first time that a name is not found.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +24,7 @@ class Registry(Generic[T]):
         self.kind = kind
         self._entries: dict[str, T] = {}
         self._owners: dict[str, str] = {}
+        self._later: dict[str, str] = {}
 
     def add(self, name: str, entry: T, owner: str) -> T:
         """Enter `entry`. `owner` is the module that registers it. Raises RegistryError if the name is taken."""
@@ -32,31 +34,32 @@ class Registry(Generic[T]):
         self._owners[name] = owner
         return entry
 
+    def add_later(self, name: str, module: str) -> None:
+        """Promise that importing `module` adds `name`; it is imported when somebody asks for the name."""
+        self._later[name] = module
+
     def discard(self, name: str) -> None:
         """Forget a name, if it is there. For tests and notebooks that define a thing again."""
         self._entries.pop(name, None)
         self._owners.pop(name, None)
 
     def __getitem__(self, name: str) -> T:
-        if name not in self._entries:
-            load_plugins()
-        try:
-            return self._entries[name]
-        except KeyError:
-            raise RegistryError(
-                f"{self.kind} {name!r} is not registered.{did_you_mean(name, self._entries)}"
-            ) from None
+        if name not in self:
+            raise RegistryError(f"{self.kind} {name!r} is not registered.{did_you_mean(name, self)}")
+        return self._entries[name]
 
     def __contains__(self, name: str) -> bool:
+        if name not in self._entries and name in self._later:
+            import_module(self._later[name])
         if name not in self._entries:
             load_plugins()
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter({**self._entries, **self._later})
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len({**self._entries, **self._later})
 
     def values(self) -> list[T]:
         """Every entry, in the order of registration."""

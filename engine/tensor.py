@@ -1,7 +1,7 @@
 """Dim, Spec and Tensor: what is known of an array before it exists, and a constant when it does.
 
-    Spec((1, 3, 224, 224))              fp32[1,3,224,224]
-    Spec(("N", 3, 8, 8), "int8")        int8[N,3,8,8]
+Spec((1, 3, 224, 224))              fp32[1,3,224,224]
+Spec(("N", 3, 8, 8), "int8")        int8[N,3,8,8]
 """
 
 from __future__ import annotations

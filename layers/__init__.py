@@ -8,6 +8,7 @@ from . import activation as activation
 from . import concat as concat
 from . import conv as conv
 from . import eltwise as eltwise
+from . import fold as fold
 from . import inner_product as inner_product
 from . import norm as norm
 from . import pool as pool
