@@ -14,9 +14,9 @@ class LRN(Layer):
     """y = x / (k + alpha/n * sum of x**2 over n neighbours) ** beta        x: (N, C, H, W) -> y: (N, C, H, W)
 
     The n neighbours are local_size channels at the same pixel ("across"), or local_size x local_size pixels
-    of the same channel ("within"). n counts neighbours beyond the edge too; they are 0. An even local_size
-    reaches further to the right, as in ONNX. Krizhevsky et al. 2012, "ImageNet classification with deep
-    convolutional neural networks", 3.3. caffe.proto LRNParameter, where "within" ignores k: it is 1.
+    of the same channel ("within"), x in their middle. n counts neighbours beyond the edge too; they are 0.
+    Krizhevsky et al. 2012, "ImageNet classification with deep convolutional neural networks", 3.3. caffe.proto
+    LRNParameter, where "within" ignores k: it is 1.
     """
 
     local_size: int = 5
@@ -26,8 +26,8 @@ class LRN(Layer):
     region: str = "across"
 
     def check(self) -> None:
-        if self.local_size < 1:
-            raise AttributeValueError(f"{self}: local_size is {self.local_size}: it must be at least 1")
+        if self.local_size < 1 or self.local_size % 2 == 0:
+            raise AttributeValueError(f"{self}: local_size is {self.local_size}: it must be odd and positive")
         if self.region not in ("across", "within"):
             raise AttributeValueError(f"{self}: region is {self.region!r}: give 'across' or 'within'")
 
@@ -46,7 +46,7 @@ class LRN(Layer):
     def _window_sums(self, x: np.ndarray, axis: int) -> np.ndarray:
         """The sum of each element and its neighbours along an axis; beyond the edges are zeros."""
         padding = [(0, 0)] * x.ndim
-        padding[axis] = ((self.local_size - 1) // 2, self.local_size // 2)
+        padding[axis] = (self.local_size // 2, self.local_size // 2)
         windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, padding), self.local_size, axis)
         return sum(windows[..., i] for i in range(self.local_size))
 

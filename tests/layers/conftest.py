@@ -1,0 +1,238 @@
+"""Layers on awkward shapes, a table that tests of references and kernels share; and two foreign judges."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from fbnet.engine.layer import Layer
+from fbnet.engine.tensor import Spec
+from fbnet.layers.activation import (
+    BNLL,
+    ELU,
+    AbsVal,
+    Clip,
+    Dropout,
+    Exp,
+    Log,
+    Power,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    TanH,
+)
+from fbnet.layers.concat import Concat, Slice
+from fbnet.layers.conv import Convolution, Deconvolution
+from fbnet.layers.eltwise import Eltwise
+from fbnet.layers.inner_product import InnerProduct
+from fbnet.layers.norm import LRN, MVN, BatchNorm, Bias, Scale
+from fbnet.layers.pool import Pooling
+from fbnet.layers.reshape import Flatten, Pad, Permute, Reshape
+from fbnet.layers.softmax import Softmax
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer and the shapes of its inputs, None for one that is absent.
+
+    batch     whether axis 0 of the first input (of all, for *xs) is the batch, and of no other
+    positive  whether the inputs must be above 0
+    """
+
+    layer: Layer
+    shapes: tuple[tuple[int, ...] | None, ...]
+    batch: bool = True
+    positive: bool = False
+
+    def with_batch(self, n: int) -> Case:
+        many = len(self.shapes) if self.layer.variadic else 1
+        return replace(self, shapes=tuple((n, *s[1:]) for s in self.shapes[:many]) + self.shapes[many:])
+
+    @property
+    def specs(self) -> list[Spec | None]:
+        return [None if shape is None else Spec(shape) for shape in self.shapes]
+
+    def arrays(self) -> list[np.ndarray | None]:
+        """Inputs, the same at every call: about -3..3, or 0.1..3 where they must be positive."""
+        random = np.random.default_rng(zlib.crc32(str(self).encode()))
+        names = [*self.layer.parameters, *["xs"] * len(self.shapes)]
+        arrays: list[np.ndarray | None] = []
+        for shape, name in zip(self.shapes, names, strict=False):
+            low = 0.1 if self.positive or name == "var" else -3
+            arrays.append(None if shape is None else random.uniform(low, 3, shape).astype(np.float32))
+        return arrays
+
+    def __str__(self) -> str:
+        return f"{self.layer!r}{list(self.shapes)}".replace(" ", "")
+
+
+def _cases() -> list[Case]:
+    def case(layer: Layer, *shapes: tuple[int, ...] | None, **flags: bool) -> Case:
+        return Case(layer, shapes, **flags)
+
+    def average(**attributes) -> Pooling:
+        return Pooling(method="average", **attributes)
+
+    functions = [
+        ReLU(),
+        ReLU(negative_slope=0.1),
+        Sigmoid(),
+        TanH(),
+        ELU(),
+        ELU(alpha=0.5),
+        Clip(min=0, max=1),
+    ]
+    functions += [Clip(), AbsVal(), BNLL(), Dropout(), Exp(), Exp(base=2, scale=0.5, shift=1)]
+    functions += [Power(), Power(scale=2, shift=-1), Power(power=2, shift=1), Power(power=3)]
+    roots = [Log(), Log(base=10, scale=2, shift=1), Power(power=0.5), Power(power=-1.5, scale=2, shift=0.5)]
+    return [
+        *[case(f, shape) for f in functions for shape in ((2, 3, 7, 13), (1, 127))],
+        *[case(f, shape, positive=True) for f in roots for shape in ((2, 3, 7, 13), (1, 127))],
+        case(PReLU(), (2, 7, 13, 3), (7,)),
+        case(PReLU(), (2, 7, 13, 3), (1,)),
+        case(PReLU(), (3, 127), (127,)),
+        case(Convolution(), (1, 1, 1, 1), (1, 1, 1, 1)),
+        case(Convolution(pad=(1, 1, 1, 1)), (2, 3, 13, 7), (5, 3, 3, 3), (5,)),
+        case(Convolution(stride=(2, 3), pad=(0, 1, 2, 3)), (2, 7, 13, 13), (4, 7, 5, 3), (4,)),
+        case(Convolution(dilation=(2, 3), group=2, activation="ReLU"), (1, 4, 13, 13), (6, 2, 3, 3), (6,)),
+        case(Convolution(group=7, pad=(1, 1, 1, 1)), (1, 7, 127, 1), (7, 1, 3, 3)),
+        case(Convolution(activation="ELU", activation_args=(0.5,)), (1, 3, 7, 7), (2, 3, 7, 7), (2,)),
+        case(Deconvolution(), (1, 1, 1, 1), (1, 1, 1, 1)),
+        case(Deconvolution(stride=(2, 2), pad=(1, 1, 1, 1)), (2, 3, 7, 13), (3, 5, 4, 4), (5,)),
+        case(Deconvolution(stride=(2, 3), pad=(0, 1, 2, 3), output_pad=(1, 2)), (2, 4, 7, 7), (4, 3, 5, 4)),
+        case(Deconvolution(stride=(1, 2), dilation=(2, 3), group=2), (1, 4, 7, 1), (4, 3, 3, 3), (6,)),
+        case(Deconvolution(group=7, stride=(4, 4), pad=(2, 2, 2, 2)), (1, 7, 13, 13), (7, 1, 8, 8)),
+        case(InnerProduct(), (1, 1), (1, 1)),
+        case(InnerProduct(), (2, 7, 13), (127, 91), (127,)),
+        case(InnerProduct(axis=2, activation="ReLU", activation_args=(0.1,)), (2, 7, 13), (5, 13), (5,)),
+        case(InnerProduct(axis=-1), (2, 3, 4, 5), (6, 5)),
+        case(Pooling(), (1, 1, 1, 1)),
+        case(Pooling(kernel=(2, 2), stride=(2, 2)), (2, 3, 127, 13)),
+        case(Pooling(kernel=(3, 3), stride=(2, 2), ceil=True), (2, 3, 13, 7)),
+        case(Pooling(kernel=(3, 2), stride=(2, 3), pad=(1, 0, 2, 1), ceil=True), (1, 3, 13, 13)),
+        case(Pooling(kernel=(3, 3), pad=(1, 1, 1, 1)), (1, 2, 1, 1)),
+        case(Pooling(kernel=(2, 2), stride=(3, 3), ceil=True), (1, 2, 7, 8)),
+        case(average(kernel=(3, 3), stride=(2, 2), pad=(1, 1, 1, 1), ceil=True), (2, 3, 13, 8)),
+        case(average(kernel=(3, 3), pad=(1, 1, 1, 1), count_pad=False), (1, 2, 7, 1)),
+        case(average(kernel=(3, 2), stride=(2, 2), pad=(2, 0, 1, 1), count_pad=False), (1, 3, 13, 7)),
+        case(average(kernel=(3, 3), stride=(2, 2), ceil=True, count_pad=False), (1, 3, 8, 8)),
+        case(average(kernel=(5, 5), stride=(5, 5), ceil=True), (1, 2, 7, 13)),
+        case(Pooling(global_pooling=True), (2, 3, 13, 7)),
+        case(average(global_pooling=True), (2, 3, 13, 7)),
+        case(average(global_pooling=True), (2, 13, 1, 1)),
+        case(LRN(), (2, 7, 13, 3)),
+        case(LRN(local_size=3, alpha=1e-2, beta=0.5, k=2), (1, 1, 1, 127)),
+        case(LRN(local_size=7), (1, 13, 3, 3)),
+        case(LRN(local_size=3, region="within"), (2, 3, 13, 7)),
+        case(LRN(local_size=5, region="within", beta=1, alpha=0.1), (1, 2, 1, 3)),
+        case(BatchNorm(), (2, 7, 13, 3), (7,), (7,)),
+        case(BatchNorm(eps=0.1), (3, 127), (127,), (127,)),
+        case(Scale(), (2, 7, 13, 3), (7,), (7,)),
+        case(Scale(), (3, 127), (127,)),
+        case(Scale(axis=0), (2, 7, 13, 3), (2, 7), batch=False),
+        case(Scale(axis=-1), (2, 7, 13), (13,), (13,)),
+        case(Scale(axis=2), (2, 7, 13, 3), (13, 3)),
+        case(Scale(), (2, 7), ()),
+        case(Bias(), (2, 7, 13, 3), (7,)),
+        case(Bias(axis=0), (2, 7, 13), (2, 7, 13), batch=False),
+        case(MVN(), (2, 7, 13, 3)),
+        case(MVN(across_channels=True), (2, 7, 13, 3)),
+        case(MVN(normalize_variance=False), (1, 3, 127)),
+        case(Eltwise(), *[(2, 7, 13)] * 2),
+        case(Eltwise(coeff=(1, -1, 0.5)), *[(2, 127)] * 3),
+        case(Eltwise(operation="prod"), *[(1, 7, 13)] * 4),
+        case(Eltwise(operation="max"), *[(1, 7, 13)] * 3),
+        case(Concat(), (2, 3, 7), (2, 13, 7), (2, 1, 7)),
+        case(Concat(axis=0), (2, 3), (5, 3), batch=False),
+        case(Concat(axis=-1), (2, 3, 1), (2, 3, 127)),
+        case(Slice(outputs=["a", "b", "c"]), (2, 9, 7)),
+        case(Slice(outputs=["a", "b"], axis=2, points=(1,)), (2, 3, 13, 7)),
+        case(Slice(outputs=["a", "b", "c"], axis=-1, points=(3, 5)), (1, 127)),
+        case(Flatten(), (2, 3, 7, 13)),
+        case(Flatten(axis=-3, end_axis=2), (2, 3, 7, 13)),
+        case(Reshape(shape=(0, -1)), (2, 3, 7, 13)),
+        case(Reshape(shape=(0, 7, -1, 3)), (2, 21, 13)),
+        case(Reshape(shape=(3, 1, -1), axis=1, num_axes=1), (2, 9, 5)),
+        case(Reshape(shape=(1, 1), axis=-1), (2, 5)),
+        case(Permute(order=(0, 2, 3, 1)), (2, 3, 7, 13)),
+        case(Permute(order=(0, 1, 2)), (2, 3, 7)),
+        case(Permute(order=(3, 1, 0, 2)), (2, 3, 7, 1), batch=False),
+        case(Permute(order=(5, 3, 1, 4, 2, 0)), (2, 3, 2, 5, 3, 2), batch=False),
+        case(Pad(pads=(1, 2, 3, 0), value=0.5), (2, 3, 7, 13)),
+        case(Pad(pads=(0, 0, 0, 1)), (13, 127)),
+        case(Softmax(), (2, 127)),
+        case(Softmax(), (2, 7, 13, 3)),
+        case(Softmax(axis=-1), (2, 7, 13)),
+        case(Softmax(axis=0), (5, 7), batch=False),
+    ]  # fmt: skip
+
+
+CASES = _cases()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with a parameter `case` runs on every Case, with `batched_case` on those with a batch."""
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", CASES, ids=str)
+    if "batched_case" in metafunc.fixturenames:
+        metafunc.parametrize("batched_case", [case for case in CASES if case.batch], ids=str)
+
+
+@pytest.fixture(scope="session")
+def cases() -> list[Case]:
+    return CASES
+
+
+@pytest.fixture(scope="session")
+def onnx_run():
+    """A function (operator, *arrays, **attributes) -> the outputs of onnxruntime for that one node."""
+    ort = pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper
+
+    def run(operator: str, *arrays: np.ndarray, outputs: int = 1, opset: int = 17, **attributes):
+        names = [f"i{i}" for i in range(len(arrays))]
+        results = [f"o{i}" for i in range(outputs)]
+        types = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64}
+        graph = helper.make_graph(
+            [helper.make_node(operator, names, results, **attributes)],
+            "one",
+            [
+                helper.make_tensor_value_info(n, types[a.dtype], a.shape)
+                for n, a in zip(names, arrays, strict=True)
+            ],
+            [helper.make_tensor_value_info(r, TensorProto.FLOAT, None) for r in results],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+        session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        found = session.run(None, dict(zip(names, arrays, strict=True)))
+        return found[0] if outputs == 1 else found
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def caffe_run():
+    """A function (prototxt of a layer's type and parameters, *arrays) -> that layer's outputs in OpenCV.
+
+    OpenCV is not among the test requirements, since its wheels pin older numpys: without it the tests skip.
+    """
+    cv2 = pytest.importorskip("cv2")
+
+    def run(text: str, *arrays: np.ndarray, outputs: int = 1):
+        names = [f"i{i}" for i in range(len(arrays))]
+        lines = [
+            f'input: "{n}" input_shape {{ {" ".join(f"dim: {d}" for d in a.shape)} }}'
+            for n, a in zip(names, arrays, strict=True)
+        ]
+        bottoms = " ".join(f'bottom: "{n}"' for n in names)
+        tops = " ".join(f'top: "o{i}"' for i in range(outputs))
+        lines.append(f'layer {{ name: "one" {bottoms} {tops} {text} }}')
+        net = cv2.dnn.readNetFromCaffe(np.frombuffer("\n".join(lines).encode(), np.uint8))
+        for name, array in zip(names, arrays, strict=True):
+            net.setInput(array, name)
+        found = net.forwardAndRetrieve(["one"])[0]
+        return found[0] if outputs == 1 else found
+
+    return run
