@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from fbnet.engine.errors import FetchError
 from fbnet.tools.fetch import fetch
 
