@@ -3,8 +3,8 @@
     net = fbnet.load("model.fbnet")
     y = net(x)
 
-The way of the data: a model file is read into a Net (formats/); a Net is compiled to a Plan (engine/) of the kernels that a
-device has for its layers (layers/, layers/<device>/); a Session runs the plan.
+The way of the data: a model file is read into a Net (formats/); a Net is compiled to a Plan (engine/) of the kernels
+that a device has for its layers (layers/, layers/<device>/); a Session runs the plan.
 """
 
 # The root folder is the package. A tool that imports this file under the checkout's folder name gets the
@@ -45,8 +45,8 @@ else:
     from .engine.settings import debug
     from .engine.tensor import Dim, Spec, Tensor
     from .formats import convert, load, save
-    from .layers import cpu as _cpu
-    from .layers import reference as _reference
+    from .layers import cpu as _cpu  # noqa: F401 (registers the device)
+    from .layers import reference as _reference  # noqa: F401
 
     __version__ = "0.1.0"
     __all__ = [

@@ -1,7 +1,7 @@
 """compile: Net -> Plan, found in memory or on disk if it was made before.
 
-The road: rewrite -> specs for the shapes at hand -> lower -> record. What a plan depends on is its key: the net's content,
-shapes, device, dtype, threads, target, and the sources that decide what a plan looks like.
+The road: rewrite -> specs for the shapes at hand -> lower -> record. What a plan depends on is its key: the net's
+content, shapes, device, dtype, threads, target, and the sources that decide what a plan looks like.
 """
 
 from __future__ import annotations

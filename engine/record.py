@@ -39,7 +39,7 @@ def record(
         threads=threads,
         tensors={name: (layout.place(name), specs[name].concrete) for name in sorted(named)},
         constants=layout.constants,
-        objects=[*writer.objects, *(device.runtime_objects() if writer.objects else [])],
+        objects=[*writer.objects, *device.runtime_objects()],
         steps=steps,
         arena_bytes=layout.arena_bytes,
         notes={item.layer.name: item.why for item in lowered},
@@ -171,7 +171,7 @@ class _Writer:
                 continue
             if not isinstance(value, (View, Scratch, Packed)):
                 raise CompileError(
-                    f"kernel {item.kernel.name}: {item.layer}: parameter {name!r} is {value!r}, which is no number: bind it"
+                    f"kernel {item.kernel.name}: {item.layer}: parameter {name!r} is {value!r}, no number: bind it"
                 )
             place, dtype, shape = self._array(time, number, name, value, item, given)
             if place is not None:
@@ -203,8 +203,8 @@ class _Writer:
         if value.offset < 0 or value.offset + size > spec.size:
             assert item.kernel is not None
             raise CompileError(
-                f"kernel {item.kernel.name}: {item.layer}: {name!r} views {list(value.shape)} from element {value.offset} "
-                f"of {spec}, which is past its end"
+                f"kernel {item.kernel.name}: {item.layer}: {name!r} views {list(value.shape)} "
+                f"from element {value.offset} of {spec}, which is past its end"
             )
         place = self.layout.place(tensor)
         offset = place.offset + value.offset * spec.dtype.itemsize

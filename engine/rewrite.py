@@ -5,9 +5,9 @@
         ...
         return conv.replace(inputs=(conv.inputs[0], w * scale, b))
 
-A rule sees layers that follow each other, each output read by the next layer alone. It returns the layer to put in their place
-(which writes what the last one wrote), a list of layers, or None to leave them. Arrays among a new layer's inputs
-become constants. A rule for one type may return [] to remove a layer whose output is its input.
+A rule sees layers that follow each other, each output read by the next layer alone. It returns the layer to put in
+their place (which writes what the last one wrote), a list of layers, or None to leave them. Arrays among a new
+layer's inputs become constants. A rule for one type may return [] to remove a layer whose output is its input.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def _rows(call: Call) -> int:
 
 
 def bind_gemm(call: Call) -> dict:
-    """Weights as (group, tile of ROWS outputs, K, ROWS), a bias that is never absent, and room for one panel a thread."""
+    """Weights as (group, tile of ROWS outputs, K, ROWS), a bias always, and room for one panel a thread."""
     layer, w = call.layer, call.constants["w"]
     (n, c, h, width), (_, m, oh, ow) = call.shape("x"), call.shape("y")
     group, (kh, kw), rows = layer.group, w.shape[2:], _rows(call)

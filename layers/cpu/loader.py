@@ -1,8 +1,8 @@
 """loader: native objects -> addresses that can be called.
 
-Our objects are closed: they refer to nothing but themselves and, now and then, to memcpy. So on Linux x86-64 loading one
-is copying its sections into executable memory and filling in a handful of relative addresses, which is done here in
-a screenful instead of loading LLVM (0.2 s and 60 MB). Elsewhere llvmlite's JIT linker does it.
+Our objects are closed: they refer to nothing but themselves and, now and then, to memcpy. So on Linux x86-64 loading
+one is copying its sections into executable memory and filling in a handful of relative addresses, which is done here
+in a screenful instead of loading LLVM (0.2 s and 60 MB). Elsewhere llvmlite's JIT linker does it.
 
 ELF: System V ABI, generic part, chapters "Object Files" and "Relocation"; x86-64 psABI, section 4.4.
 """

@@ -1,3 +1,3 @@
 """The target that needs no kernels."""
 
-from . import device
+from . import device as device
