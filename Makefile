@@ -1,0 +1,36 @@
+# Every target sets up what it needs in $(VENV); nothing but Python >= 3.10 and the package index is assumed.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+JOBS   ?= 2
+
+.PHONY: demo test lint types bench docs clean
+
+demo: $(READY)
+	$(BIN)/fbnet demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/fbnet bench
+
+docs: $(READY)
+	$(BIN)/fbnet layers --markdown > docs/layers.md
+
+# OpenCV 4.12 is the last one that reads Caffe. Its own numpy pin is older than ours and not needed: --no-deps.
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'opencv-python-headless==4.12.0.88'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
