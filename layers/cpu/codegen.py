@@ -102,34 +102,44 @@ def _entry(function: Callable, parameters: Sequence[Parameter], target: Target) 
 
     scope: dict[str, Any] = {"simd": simd.module_for(target), "kernel": specialise(function, target)}
     lines, index = ["def entry(args, ith, nth):"], 0
+    # a kernel may call its parameters anything, so here each has a prefix
+    given = {p.name: p.name if p.kind == "share" else f"the_{p.name}" for p in parameters}
+    unit = _share_unit([p for p in parameters if p.split])
     for p in parameters:
+        name = given[p.name]
         words = [f"simd.load_word(args + {8 * (index + k)})" for k in range(p.words)]
         index += p.words
         if p.kind == "block":
-            lines.append(f"    {p.name} = args")
+            lines.append(f"    {name} = args")
         elif p.kind == "int":
-            lines.append(f"    {p.name} = {words[0]}")
+            lines.append(f"    {name} = {words[0]}")
         elif p.kind == "float":
             scope["float32"] = np.float32
-            lines.append(f"    {p.name} = float32(simd.float64_of_bits({words[0]}))")
+            lines.append(f"    {name} = float32(simd.float64_of_bits({words[0]}))")
         elif p.kind == "array":
             kind = np.dtype(p.dtype)
             kind = np.dtype(np.uint16) if kind == np.float16 else kind  # numba has no float16 on CPUs
             scope[f"array_{p.name}"] = intrinsics.array_maker(getattr(types, f"{kind}"), p.ndim)
-            names = [f"{p.name}_{k}" for k in range(p.words)]
-            lines += [f"    {name} = {word}" for name, word in zip(names, words, strict=True)]
+            parts = [f"{name}_{k}" for k in range(p.words)]
+            lines += [f"    {part} = {word}" for part, word in zip(parts, words, strict=True)]
             if p.split:
-                lines += _share_of(names, kind.itemsize)
-            lines.append(f"    {p.name} = array_{p.name}({', '.join(names)})")
-    lines.append(f"    kernel({', '.join(p.name for p in parameters)})")
+                lines += _share_of(parts, kind.itemsize, unit)
+            lines.append(f"    {name} = array_{p.name}({', '.join(parts)})")
+    lines.append(f"    kernel({', '.join(given.values())})")
     exec("\n".join(lines), scope)
     return scope["entry"]
 
 
-def _share_of(names: list[str], itemsize: int) -> list[str]:
-    """Move an array's address and first size to this thread's share; flat arrays are cut at whole cache lines."""
+def _share_unit(split: Sequence[Parameter]) -> int:
+    """How many elements of the first axis go together: whole cache lines if every array that is cut is flat."""
+    if not split or any(p.ndim > 1 for p in split):
+        return 1
+    return max(1, 64 // min(np.dtype(p.dtype).itemsize for p in split))
+
+
+def _share_of(names: list[str], itemsize: int, unit: int) -> list[str]:
+    """Move an array's address and first size to this thread's share, in whole units."""
     start, size, *rest = names
-    unit = 1 if rest else max(1, 64 // itemsize)
     stride = " * ".join([*rest, str(itemsize)])
     return [
         f"    units = ({size} + {unit - 1}) // {unit}",
@@ -229,21 +239,36 @@ def _linked(module: Any, target: Target) -> Any:
             ret void
         }}"""
     module.link_in(llvm.parse_assembly(wrapper))
-    for name in [f.name for f in module.functions if f.is_declaration]:
-        function = elementary.FUNCTIONS.get(name)
-        if function is not None:
-            module.link_in(llvm.parse_assembly(_elementary_ir(name, function, target)))
+    for declared in [f for f in module.functions if f.is_declaration and f.name in ("sqrtf", "sqrt")]:
+        real, suffix = ("float", "f32") if declared.name == "sqrtf" else ("double", "f64")
+        declared.name = f"fbnet_sqrt_{suffix}"
+        module.link_in(llvm.parse_assembly(_square_root(declared.name, real, suffix)))
+    for declared in [f for f in module.functions if f.is_declaration and f.name in elementary.FUNCTIONS]:
+        function = elementary.FUNCTIONS[declared.name]
+        # under a name of our own: LLVM thinks it knows what expf does, and lets nobody define llvm.exp.f32
+        declared.name = f"fbnet_{function.__name__}"
+        module.link_in(llvm.parse_assembly(_elementary_ir(declared.name, function, target)))
     return module
+
+
+def _square_root(name: str, real: str, suffix: str) -> str:
+    """LLVM text that defines `name` by the instruction that every target has."""
+    return f"""
+        declare {real} @llvm.sqrt.{suffix}({real})
+        define {real} @{name}({real} %x) {{
+            %y = call {real} @llvm.sqrt.{suffix}({real} %x)
+            ret {real} %y
+        }}"""
 
 
 @lru_cache
 def _elementary_ir(name: str, function: Callable, target: Target) -> str:
-    """LLVM text that defines the C function `name` (expf, tanh, ...) by one of our own polynomials."""
+    """LLVM text that defines `name` by one of our own polynomials."""
     import llvmlite.binding as llvm
     from numba.core import compiler, config, types
     from numba.core.registry import cpu_target
 
-    kind = types.float32 if name.endswith(("f", ".f32")) else types.float64
+    kind = types.float32 if function.__name__.endswith("32") else types.float64
     operands = (kind,) * function.__code__.co_argcount
     flags = compiler.Flags()
     flags.no_compile, flags.nrt, flags.error_model = True, False, "numpy"

@@ -1,4 +1,12 @@
 """Every kernel of the cpu target: importing this file registers them. Only what compiles does so."""
 
+from . import activation as activation
+from . import concat as concat
 from . import conv as conv
+from . import deconv as deconv
+from . import eltwise as eltwise
 from . import inner_product as inner_product
+from . import norm as norm
+from . import pool as pool
+from . import reshape as reshape
+from . import softmax as softmax

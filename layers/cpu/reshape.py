@@ -1,0 +1,84 @@
+"""Permute and Pad on the cpu. (Flatten and Reshape are aliases: there is nothing to do.)"""
+
+from __future__ import annotations
+
+from math import prod
+
+from ...engine.kernel import Call, kernel
+from ..reshape import Pad, Permute
+
+RANK = 6
+
+
+def bind_permute(call: Call) -> dict:
+    """Sizes of y's axes and x's strides along them, as numbers size0..size5 and step0..step5.
+
+    Axes of size 1 are dropped and axes that stay neighbours are one, so that NCHW -> NHWC is a plain transposition.
+    """
+    sizes, steps = _merged(call)
+    # the rank is filled up in the middle: threads share the first axis, the last is the inner loop
+    fill = RANK - len(sizes)
+    sizes = [*sizes[:1], *[1] * fill, *sizes[1:]]
+    steps = [*steps[:1], *[0] * fill, *steps[1:]]
+    numbers = {f"size{i}": size for i, size in enumerate(sizes)} | {
+        f"step{i}": s for i, s in enumerate(steps)
+    }
+    return dict(x=call.flat("x"), y=call.flat("y")) | numbers
+
+
+def _merged(call: Call) -> tuple[list[int], list[int]]:
+    shape = call.shape("x")
+    strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    sizes, steps = [1], [0]
+    for axis in call.layer.order:
+        size, step = shape[axis], strides[axis]
+        if size == 1:
+            continue
+        if sizes[-1] == 1 or steps[-1] == size * step:
+            sizes[-1], steps[-1] = sizes[-1] * size, step
+        else:
+            sizes.append(size)
+            steps.append(step)
+    return sizes, steps
+
+
+def few_axes(call: Call) -> bool | str:
+    rank = len(_merged(call)[0])
+    return rank <= RANK or f"{rank} axes move, more than {RANK}"
+
+
+@kernel(Permute, device="cpu", bind=bind_permute, when=few_axes)
+def permute(
+    x, y, size0, size1, size2, size3, size4, size5, step0, step1, step2, step3, step4, step5, ith, nth
+):
+    """y in its own order, x wherever that is."""
+    for a in range(size0 * ith // nth, size0 * (ith + 1) // nth):
+        at = a * size1 * size2 * size3 * size4 * size5
+        for b in range(size1):
+            for c in range(size2):
+                for d in range(size3):
+                    for e in range(size4):
+                        start = a * step0 + b * step1 + c * step2 + d * step3 + e * step4
+                        for f in range(size5):
+                            y[at + f] = x[start + f * step5]
+                        at += size5
+
+
+@kernel(
+    Pad,
+    device="cpu",
+    bind=lambda call: dict(
+        x=call.planes("x"), y=call.planes("y"), top=call.layer.pads[0], left=call.layer.pads[1]
+    ),
+    split=("x", "y"),
+)
+def pad(x, y, top, left, value):
+    planes, height, width = y.shape
+    _, h, w = x.shape
+    for plane in range(planes):
+        for i in range(height):
+            for j in range(width):
+                y[plane, i, j] = value
+        for i in range(h):
+            for j in range(w):
+                y[plane, top + i, left + j] = x[plane, i, j]
