@@ -1,0 +1,103 @@
+"""fbnet info: a model's layers, shapes, parameters, work and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..engine.errors import FbnetError
+from ..engine.net import Net
+from .model import open_model
+from .options import Shape
+from .show import json_option, print_json, table, working
+
+
+@click.command()
+@click.argument("model", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--shape", type=Shape(), multiple=True, metavar="NAME=N,C,H,W", help="Input shape to reckon with."
+)
+@click.option(
+    "--device", default="cpu", show_default=True, help="Whose plan says how much memory a run takes."
+)
+@click.option("--threads", type=click.IntRange(1), help="Threads of that plan.")
+@json_option
+def info(model: tuple[Path, ...], shape: tuple, device: str, threads: int | None, as_json: bool) -> None:
+    """Show a model's layers with their shapes, parameters and multiply-adds, and its memory.
+
+    \b
+    fbnet info net.fbnet
+    fbnet info net.fbnet --shape data=8,3,227,227
+    """
+    with working("reading"):
+        net = open_model(model)
+        shapes = dict(shape)
+        found = summary(net, shapes)
+    with working("planning"):
+        found |= memory(net, shapes, device, threads)
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"{found['name']}: {', '.join(f'{k} {v}' for k, v in found['inputs'].items())}")
+    rows = [
+        [row["name"], row["type"], ", ".join(row["specs"]), _count(row["parameters"]), _count(row["macs"])]
+        for row in found["layers"]
+    ]
+    table(["layer", "type", "writes", ">parameters", ">multiply-adds"], rows)
+    click.echo(f"outputs        {', '.join(found['outputs'])}")
+    click.echo(f"parameters     {found['parameters']:,} in {found['weight_bytes']:,} bytes")
+    click.echo(f"multiply-adds  {found['macs']:,} at {', '.join(found['at'])}")
+    if "arena_bytes" in found:
+        click.echo(
+            f"memory of run  {found['arena_bytes']:,} bytes, and {found['packed_bytes']:,} of packed weights"
+        )
+    else:
+        click.echo(f"memory of run  unknown: {found['plan_error']}")
+    for key, value in found["metadata"].items():
+        text = f"{len(value)}: {', '.join(map(str, value[:3]))}, ..." if key == "labels" else str(value)
+        click.echo(f"{key:<14} {text}")
+
+
+def summary(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """Layers, shapes, parameters and multiply-adds, at the usual input shapes or those given. Raises ShapeError."""
+    specs = net.specs(shapes)
+    rows = []
+    for layer in net.layers:
+        constants = [net.constants[i] for i in layer.inputs if i in net.constants]
+        rows.append(
+            {
+                "name": layer.name, "type": layer.type, "inputs": [i for i in layer.inputs if i not in net.constants],
+                "outputs": list(layer.outputs), "specs": [str(specs[o]) for o in layer.outputs],
+                "parameters": sum(c.spec.size for c in constants),
+                "macs": int(layer.macs(*(specs.get(i) for i in layer.inputs))),
+            }
+        )  # fmt: skip
+    return {
+        "name": net.name,
+        "inputs": {name: str(specs[name]) for name in net.inputs},
+        "outputs": list(net.outputs),
+        "at": [f"{name} {specs[name].concrete}" for name in net.inputs],
+        "layers": rows,
+        "parameters": sum(c.spec.size for c in net.constants.values()),
+        "weight_bytes": sum(c.spec.nbytes for c in net.constants.values()),
+        "macs": sum(row["macs"] for row in rows),
+        "metadata": dict(net.metadata),
+    }
+
+
+def memory(
+    net: Net, shapes: Mapping[str, tuple[int, ...]], device: str, threads: int | None
+) -> dict[str, Any]:
+    """What a session allocates, by the device's plan; or why there is no plan."""
+    try:
+        plan = net.compile(device=device, threads=threads, shapes=shapes)
+    except FbnetError as error:
+        return {"plan_error": str(error)}
+    return {"arena_bytes": plan.arena_bytes, "packed_bytes": plan.packed_bytes, "steps": len(plan.steps)}
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""

@@ -1,0 +1,103 @@
+"""The program `fbnet`: finds the command and says errors in one line.
+
+Exit code 0: all is well; 1: a check failed, or something could not be fetched; 2: bad input; 130: interrupted.
+A command's file is imported when the command runs, so that help and short commands start at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from ..engine.errors import CheckError, FbnetError, FetchError, did_you_mean
+from .show import prepare_streams
+
+COMMANDS = {  # each is the function of its name in the file of its name
+    "demo": "Read ten digits and name two photos.",
+    "zoo": "Networks and data known to run: list and get.",
+    "convert": "Turn a Caffe or ONNX model into one .fbnet file.",
+    "info": "Show a model's layers, shapes, work and memory.",
+    "run": "Run a model on images.",
+}
+
+
+class OneLine(click.ClickException):
+    """An error that is shown in one line."""
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(" ".join(message.split()))
+        self.exit_code = exit_code
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"fbnet: {self.message}", file=file or sys.stderr)
+
+
+class Commands(click.Group):
+    """A click group that imports a command when it is used."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return getattr(import_module(f".{name}", __package__), name)
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> tuple:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            context.fail(f"there is no command {args[0]!r}.{did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(context, args)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run, and exit with the code that says how it went."""
+        prepare_streams()
+        options["standalone_mode"] = False
+        try:
+            code = super().main(*args, **options)
+        except BrokenPipeError:  # `fbnet zoo list | head`: the reader has seen enough
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left to flush goes there)
+            code = 141
+        except Exception as error:
+            if os.environ.get("FBNET_DEBUG"):
+                raise
+            shown = _shown(error)
+            shown.show()
+            code = shown.exit_code
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("fbnet: interrupted", err=True)
+            code = 130
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _shown(error: Exception) -> click.ClickException:
+    if isinstance(error, FbnetError):
+        return OneLine(str(error), 1 if isinstance(error, (CheckError, FetchError)) else 2)
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "fbnet"
+        return OneLine(f"{error.format_message()} See `{command} --help`", 2)
+    if isinstance(error, click.ClickException):
+        return OneLine(error.format_message(), 2)
+    return OneLine(f"unexpected {type(error).__name__}: {error} (FBNET_DEBUG=1 shows where)", 1)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="fbnet", message="%(prog)s %(version)s")
+def main() -> None:
+    """Run trained networks.
+
+    \b
+    fbnet zoo get squeezenet_v1.1 -o squeezenet.fbnet
+    fbnet run squeezenet.fbnet photo.jpg
+    """
+
+
+if __name__ == "__main__":
+    main(prog_name="fbnet")
