@@ -33,6 +33,7 @@ class Device:
         8  # fp32 numbers in a vector register, and how many of those: what kernels pack constants for
     )
     registers: int = 16
+    reorder: ClassVar[str] = ""  # type of the layer that brings a tensor from one layout to another
 
     # -- making plans --------------------------------------------------------------------------------------
 

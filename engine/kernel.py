@@ -24,6 +24,7 @@ import numpy as np
 
 from .errors import CompileError
 from .layer import Elementwise, Layer
+from .layout import PLAIN, SAME, stored_shape
 from .registry import Registry
 from .tensor import Spec
 
@@ -64,11 +65,14 @@ class Stage:
     params    parameter -> View, Scratch, Packed, int or float; what is left out is bound by name
     split     parameters cut along axis 0 into one share a thread; all have the same length there
     function  what to call, if it is not the kernel's own
+    lies      (part, whole, offset): all that the stage does is copy one tensor to or from its place, `offset` elements
+              into another; if the part can lie there from the start, the stage is left out
     """
 
     params: Mapping[str, Any]
     split: Sequence[str] | None = None
     function: Callable | None = None
+    lies: tuple[str, str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ class Call:
     threads    how many threads will share the work
     lanes      fp32 numbers in one vector of the target
     registers  vector registers of the target
+    layouts    input or result -> its layout in memory, plain if it is not named
     """
 
     layer: Layer
@@ -111,6 +116,16 @@ class Call:
     threads: int = 1
     lanes: int = 8
     registers: int = 16
+    layouts: Mapping[str, str] = field(default_factory=dict)
+
+    def layout(self, name: str) -> str:
+        """The layout of an input or result."""
+        return self.layouts.get(name, PLAIN)
+
+    def stored(self, name: str) -> tuple[int, ...]:
+        """The shape of an input or result as it lies in memory; (0,) if it is absent."""
+        spec = self.specs.get(name)
+        return (0,) if spec is None else stored_shape(spec.shape, self.layout(name), self.lanes)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of an input or result; (0,) if it is absent."""
@@ -119,11 +134,11 @@ class Call:
 
     def flat(self, name: str) -> View:
         """An input or result as one flat array."""
-        return View(name, (prod(self.shape(name)),))
+        return View(name, (prod(self.stored(name)),))
 
     def planes(self, name: str, trailing: int = 2) -> View:
         """An input or result with all but its last `trailing` axes collapsed into the first."""
-        shape = self.shape(name)
+        shape = self.stored(name)
         cut = len(shape) - trailing
         return View(name, (prod(shape[:cut]), *shape[cut:]))
 
@@ -139,6 +154,7 @@ class Kernel:
     score     of several kernels that serve a call, the highest is tried first
     split     see Stage; None is every array for an Elementwise layer, none otherwise
     inplace   results may lie over these inputs if nobody reads them afterwards
+    layouts   input or result -> the layout it must have, or SAME; plain if not named
     """
 
     name: str
@@ -152,6 +168,7 @@ class Kernel:
     when: Callable[[Call], bool | str] | None = None
     score: float = 1.0
     inplace: Sequence[str] = ()
+    layouts: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -183,7 +200,7 @@ class Kernel:
         lengths = {name: params[name].shape[0] for name in split}
         if len(set(lengths.values())) > 1:
             raise CompileError(f"kernel {self.name}: {call.layer}: cannot split {lengths}: lengths differ")
-        return Stage(params, tuple(split), function)
+        return Stage(params, tuple(split), function, stage.lies)
 
     def _resolve(self, name: str, params: Mapping[str, Any], call: Call) -> Any:
         """What a parameter is: as bound, or the tensor or the attribute of that name."""
@@ -193,7 +210,7 @@ class Kernel:
             spec = call.specs[name]
             if spec is None:
                 return View(name, (0,))
-            return call.flat(name) if self.elementwise else View(name, spec.shape)
+            return call.flat(name) if self.elementwise else View(name, call.stored(name))
         if name in call.layer.declared:
             return getattr(call.layer, name)
         raise CompileError(
@@ -214,6 +231,7 @@ def kernel(
     when: Callable[[Call], bool | str] | None = None,
     score: float = 1.0,
     inplace: Sequence[str] | None = None,
+    layouts: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Callable[[Callable], Callable]:
     """Register a function as a kernel of a layer; see Kernel for the arguments. Returns the function itself.
@@ -226,12 +244,18 @@ def kernel(
         name = f"{device}/{dtype}/{layer.type}/{function.__name__}"
         entry = Kernel(
             name, layer.type, device, dtype, function, elementwise, bind, split, when, score,
-            inplace if inplace is not None else layer.parameters[:1] if elementwise else (), options,
+            inplace if inplace is not None else layer.parameters[:1] if elementwise else (),
+            layouts if layouts is not None else _any_layout(layer) if elementwise else {}, options,
         )  # fmt: skip
         kernels.add(name, entry, function.__module__)
         return function
 
     return register
+
+
+def _any_layout(layer: type[Layer]) -> dict[str, str]:
+    """An Elementwise layer does not care how its tensors lie, as long as they lie alike."""
+    return dict.fromkeys([*layer.parameters, *layer.results], SAME)
 
 
 def candidates(layer: Layer, device: str, dtype: str) -> list[Kernel]:

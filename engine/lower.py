@@ -1,21 +1,25 @@
-"""lower: pick a kernel for every layer.
+"""lower: pick a kernel for every layer, and the layout of every tensor.
 
 Of the kernels registered for a layer's type, device and dtype, highest score first, the first one that does not refuse.
 Why the others were refused is kept, so that nothing falls to something slow in silence: a layer that no kernel serves
 runs by its reference on the host, and a warning says so.
+
+A tensor keeps the layout in which its kernel writes it. Where a kernel wants another, a reorder is put between.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .device import Device
+from .errors import CompileError
 from .kernel import Call, Kernel, Stage, candidates
-from .layer import Layer
+from .layer import Layer, layers
+from .layout import PLAIN, SAME, stored_name
 from .net import Net
 from .tensor import Spec
 
@@ -26,7 +30,10 @@ class HostFallback(UserWarning):
 
 @dataclass(frozen=True)
 class Lowered:
-    """A layer and how it will be computed: the stages of a kernel, or, without one, its reference."""
+    """A layer and how it will be computed: the stages of a kernel, or, without one, its reference.
+
+    The layer's inputs and outputs are tensors as they are stored: 'conv1@blocked'. An alias layer has no stages.
+    """
 
     layer: Layer
     kernel: Kernel | None
@@ -34,29 +41,45 @@ class Lowered:
     why: str
 
 
+@dataclass(frozen=True)
+class LoweredNet:
+    """The lowered layers in order, and of every stored tensor its Spec and layout."""
+
+    items: list[Lowered]
+    specs: dict[str, Spec]
+    layouts: dict[str, str]
+
+
 def lower(
     net: Net, device: Device, dtype: str, specs: Mapping[str, Spec], threads: int, only: str = ""
-) -> list[Lowered]:
-    """Choose for every layer of the net that does any work. `specs` are concrete. Raises CompileError.
+) -> LoweredNet:
+    """Choose for every layer of the net. `specs` are concrete. Raises CompileError.
 
-    only  a kernel's registered name: no other is considered, as when it is to be tested
+    only  a kernel's registered name: no other is considered for its layer type, as when it is to be tested
     """
-    return [
-        _choose(layer, device, dtype, call_of(layer, net, specs, threads, device), only)
-        for layer in net.layers
-        if not layer.alias
-    ]
+    lowering = _Lowering(net, device, dtype, specs, threads, only)
+    for layer in net.layers:
+        lowering.add(layer)
+    for output in net.outputs:
+        lowering.stored(output, PLAIN)
+    return LoweredNet(lowering.items, lowering.specs, lowering.layouts)
 
 
-def call_of(layer: Layer, net: Net, specs: Mapping[str, Spec], threads: int, device: Device) -> Call:
+def call_of(
+    layer: Layer,
+    net: Net,
+    specs: Mapping[str, Spec],
+    threads: int,
+    device: Device,
+    layouts: Mapping[str, str] | None = None,
+) -> Call:
     """What a kernel may know about a layer: its specs and constants by the names that `reference` uses."""
     names = [*layer.parameters, *layer.input_names()[len(layer.parameters) :]]
     given = dict(zip(layer.input_names(), layer.inputs, strict=True))
-    results = layer.results or tuple(f"y{i}" for i in range(len(layer.outputs)))
     found: dict[str, Spec | None] = {name: specs[given[name]] if given.get(name) else None for name in names}
-    found |= {result: specs[output] for result, output in zip(results, layer.outputs, strict=True)}
+    found |= {r: specs[output] for r, output in zip(layer.output_names(), layer.outputs, strict=True)}
     constants = _Constants({name: tensor for name, tensor in given.items() if tensor in net.constants}, net)
-    return Call(layer, found, constants, threads, device.lanes, device.registers)
+    return Call(layer, found, constants, threads, device.lanes, device.registers, layouts or {})
 
 
 class _Constants(Mapping[str, np.ndarray]):
@@ -77,18 +100,106 @@ class _Constants(Mapping[str, np.ndarray]):
         return len(self.names)
 
 
-def _choose(layer: Layer, device: Device, dtype: str, call: Call, only: str) -> Lowered:
-    if not device.has_kernels:
-        return Lowered(layer, None, [], f"{device.name} runs every layer by its reference")
-    refusals = []
-    for kernel in candidates(layer, device.name, dtype):
-        if only not in ("", kernel.name):
-            continue
-        reason = kernel.refuses(call)
-        if not reason:
-            why = f"score {kernel.score:g}" + "".join(f"; not {r}" for r in refusals)
-            return Lowered(layer, kernel, kernel.stages(call), why)
-        refusals.append(f"{kernel.function.__name__}: {reason}")
-    why = "; ".join(refusals) or f"no kernel for {layer.type} on {device.name} in {dtype}"
-    warnings.warn(f"{layer} runs by its numpy reference: {why}", HostFallback, stacklevel=2)
-    return Lowered(layer, None, [], why)
+class _Lowering:
+    """The state of lowering a net: what is lowered so far, and in which layouts each tensor is there."""
+
+    def __init__(
+        self, net: Net, device: Device, dtype: str, specs: Mapping[str, Spec], threads: int, only: str
+    ):
+        self.net, self.device, self.dtype, self.threads, self.only = net, device, dtype, threads, only
+        self.items: list[Lowered] = []
+        self.logical = specs
+        self.specs = dict(specs)  # by stored name
+        self.layouts: dict[str, str] = {}
+        self.there: dict[str, list[str]] = {name: [PLAIN] for name in [*net.inputs, *net.constants]}
+
+    def add(self, layer: Layer) -> None:
+        """Lower one layer, and what must come before it."""
+        if layer.alias:
+            self._emit(layer, None, {}, "an alias")
+            return
+        kernel, layouts, why = self._choose(layer)
+        if kernel is None and self.device.has_kernels:
+            warnings.warn(f"{layer} runs by its numpy reference: {why}", HostFallback, stacklevel=2)
+        self._emit(layer, kernel, layouts, why)
+
+    def _choose(self, layer: Layer) -> tuple[Kernel | None, dict[str, str], str]:
+        """(kernel or None, layouts by parameter, why)."""
+        if not self.device.has_kernels:
+            return None, {}, f"{self.device.name} runs every layer by its reference"
+        refusals = []
+        for kernel in candidates(layer, self.device.name, self.dtype):
+            if self.only and self.only != kernel.name and layer.type == self.only.split("/")[2]:
+                continue
+            layouts = self._layouts(layer, kernel)
+            reason = kernel.refuses(self._call(layer, layouts))
+            if not reason:
+                why = f"score {kernel.score:g}" + "".join(f"; not {r}" for r in refusals)
+                return kernel, layouts, why
+            refusals.append(f"{kernel.function.__name__}: {reason}")
+        return (
+            None,
+            {},
+            "; ".join(refusals) or f"no kernel for {layer.type} on {self.device.name} in {self.dtype}",
+        )
+
+    def _layouts(self, layer: Layer, kernel: Kernel) -> dict[str, str]:
+        """The layouts that a kernel would work in here; SAME is the one that most of its inputs have already."""
+        names = dict(zip(layer.input_names(), layer.inputs, strict=True))
+        variadic = kernel.layouts.get(f"*{layer.variadic}", PLAIN) if layer.variadic else PLAIN
+        wanted = {n: kernel.layouts.get(n, variadic if n not in layer.parameters else PLAIN) for n in names}
+        wanted |= {r: kernel.layouts.get(r, kernel.layouts.get("*", PLAIN)) for r in layer.output_names()}
+        has = [self.there[names[n]] for n, w in wanted.items() if w == SAME and names.get(n)]
+        same = max(
+            (layout for layouts in has for layout in layouts), default=PLAIN, key=lambda x: _votes(x, has)
+        )
+        return {name: same if layout == SAME else layout for name, layout in wanted.items()}
+
+    def _call(self, layer: Layer, layouts: Mapping[str, str]) -> Call:
+        return call_of(layer, self.net, self.logical, self.threads, self.device, layouts)
+
+    def _emit(self, layer: Layer, kernel: Kernel | None, layouts: Mapping[str, str], why: str) -> None:
+        inputs = tuple(
+            self.stored(tensor, layouts.get(name, PLAIN)) if tensor else tensor
+            for name, tensor in zip(layer.input_names(), layer.inputs, strict=True)
+        )
+        stages = kernel.stages(self._call(layer, layouts)) if kernel else []
+        outputs = tuple(
+            self._written(tensor, layouts.get(result, PLAIN))
+            for result, tensor in zip(layer.output_names(), layer.outputs, strict=True)
+        )
+        self.items.append(Lowered(layer.replace(inputs=inputs, outputs=outputs), kernel, stages, why))
+
+    def stored(self, tensor: str, layout: str) -> str:
+        """The stored name of a tensor in a layout, after a reorder if it is not there in it yet."""
+        if layout not in self.there[tensor]:
+            source = self.there[tensor][0]
+            reorder = layers[self.device.reorder](
+                tensor, name=f"{tensor}@{layout} from {source}", outputs=[tensor]
+            )
+            wanted = {"x": source, "y": layout}
+            kernel = next(
+                (k for k in candidates(reorder, self.device.name, self.dtype) if dict(k.layouts) == wanted),
+                None,
+            )
+            if kernel is None:
+                raise CompileError(f"{self.device.name} cannot bring {tensor!r} from {source} to {layout}")
+            call = replace(self._call(reorder, wanted), layouts=wanted)
+            name = stored_name(tensor, source)
+            output = self._written(tensor, layout)
+            item = reorder.replace(inputs=(name,), outputs=(output,))
+            self.items.append(Lowered(item, kernel, kernel.stages(call), f"{source} to {layout}"))
+        return stored_name(tensor, layout)
+
+    def _written(self, tensor: str, layout: str) -> str:
+        """Take note that a tensor is there in a layout; returns its stored name."""
+        name = stored_name(tensor, layout)
+        self.there.setdefault(tensor, []).append(layout)
+        self.specs[name] = self.logical[tensor]
+        self.layouts[name] = layout
+        return name
+
+
+def _votes(layout: str, has: list[list[str]]) -> tuple[int, bool]:
+    """How many inputs are there in a layout; between equals, the one that is not plain."""
+    return sum(layout in layouts for layouts in has), layout != PLAIN

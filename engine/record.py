@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from math import prod
 
 import numpy as np
 
@@ -12,24 +13,24 @@ from .dtype import dtypes
 from .errors import CompileError
 from .kernel import SHARE, Packed, Parameter, Scratch, Stage, View
 from .layer import ABSENT
-from .lower import Lowered
-from .memory import Block, arrange
+from .lower import Lowered, LoweredNet
 from .net import Net
-from .plan import ARENA, Place, Plan, Step
+from .places import Places
+from .plan import Place, Plan, Step
 from .tensor import Spec
 
 
 def record(
-    net: Net, device: Device, dtype: str, threads: int, specs: Mapping[str, Spec], lowered: Sequence[Lowered]
+    net: Net, device: Device, dtype: str, threads: int, specs: Mapping[str, Spec], lowered: LoweredNet
 ) -> Plan:
     """The plan that runs the lowered layers one after the other. Raises CompileError."""
-    layout = _Layout(net, specs, lowered)
-    writer = _Writer(device, layout)
-    steps = [step for index, item in enumerate(lowered) for step in writer.steps(index, item)]
+    places = Places(net, device, lowered)
+    writer = _Writer(device, places)
+    steps = [step for index, item in enumerate(lowered.items) for step in writer.steps(index, item)]
     # a reference step needs the tensors by name; so does a caller, for inputs and outputs
     named = {*net.inputs, *net.outputs}
-    for item in lowered:
-        if item.kernel is None:
+    for item in lowered.items:
+        if item.kernel is None and not item.layer.alias:
             named |= {*item.layer.inputs, *item.layer.outputs} - {ABSENT}
     return Plan(
         net=net,
@@ -37,121 +38,35 @@ def record(
         dtype=dtype,
         target=device.target,
         threads=threads,
-        tensors={name: (layout.place(name), specs[name].concrete) for name in sorted(named)},
-        constants=layout.constants,
+        tensors={name: (places.place(name), specs[name].concrete) for name in sorted(named)},
+        constants=places.constants,
         objects=[*writer.objects, *device.runtime_objects()],
         steps=steps,
-        arena_bytes=layout.arena_bytes,
-        notes={item.layer.name: item.why for item in lowered},
+        arena_bytes=places.arena_bytes,
+        notes={item.layer.name: item.why for item in lowered.items},
     )
-
-
-class _Layout:
-    """Where every tensor and every stage's scratch lies.
-
-    Time is the index of a lowered layer; inputs are written before time 0, and outputs are read after the end. Inputs
-    stay whole to the end as well, so that a session may run again without setting them again.
-    """
-
-    def __init__(self, net: Net, specs: Mapping[str, Spec], lowered: Sequence[Lowered]):
-        self.net, self.specs = net, specs
-        self.constants: list[np.ndarray | str] = []
-        self._regions: dict[str | int, int] = {}
-        self._roots: dict[str, str] = {}  # tensor -> the tensor whose bytes it shares
-        for layer in net.layers:
-            if layer.alias:
-                self._roots[layer.outputs[0]] = self.root(layer.inputs[0])
-        self._last_use = self._uses(lowered)
-        self._blocks = self._tensor_blocks(lowered)
-        self._scratch: dict[tuple[int, int, str], Block] = {}
-        for time, item in enumerate(lowered):
-            for number, stage in enumerate(item.stages):
-                for name, value in stage.params.items():
-                    if isinstance(value, Scratch):
-                        nbytes = int(np.prod(value.shape)) * dtypes[value.dtype].itemsize
-                        self._scratch[time, number, name] = Block(nbytes, time, time)
-        self.arena_bytes = arrange([*self._blocks.values(), *self._scratch.values()])
-
-    def root(self, name: str) -> str:
-        return self._roots.get(name, name)
-
-    def _uses(self, lowered: Sequence[Lowered]) -> dict[str, int]:
-        """Root tensor -> the last time it is read."""
-        last = {self.root(o): len(lowered) for o in (*self.net.outputs, *self.net.inputs)}
-        for time, item in enumerate(lowered):
-            for name in item.layer.inputs:
-                last[self.root(name)] = max(last.get(self.root(name), -1), time)
-        return last
-
-    def _tensor_blocks(self, lowered: Sequence[Lowered]) -> dict[str, Block]:
-        blocks = {name: Block(self.specs[name].concrete.nbytes, -1, len(lowered)) for name in self.net.inputs}
-        for time, item in enumerate(lowered):
-            for output in item.layer.outputs:
-                host = self._overwritten(item, output, time, blocks)
-                if host is not None:
-                    self._share(output, host)
-                    blocks[host].last = max(time, self._last_use.get(host, time))
-                else:
-                    last = self._last_use.get(self.root(output), time)
-                    blocks[output] = Block(self.specs[output].concrete.nbytes, time, max(time, last))
-        return blocks
-
-    def _overwritten(self, item: Lowered, output: str, time: int, blocks: Mapping[str, Block]) -> str | None:
-        """The root tensor that `output` may be written over: it dies here and its kernel can work in place."""
-        if item.kernel is None or len(item.stages) != 1:
-            return None
-        for parameter, name in zip(item.layer.input_names(), item.layer.inputs, strict=True):
-            host = self.root(name)
-            if parameter not in item.kernel.inplace or host not in blocks:
-                continue
-            same_size = blocks[host].nbytes == self.specs[output].concrete.nbytes
-            read_once = [self.root(i) for i in item.layer.inputs].count(host) == 1
-            if self._last_use[host] == time and same_size and read_once:
-                return host
-        return None
-
-    def _share(self, tensor: str, host: str) -> None:
-        """`tensor`, and whatever shares its bytes, lies where `host` does."""
-        self._last_use[host] = max(self._last_use[host], self._last_use.get(tensor, -1))
-        self._roots[tensor] = host
-        for name, root in self._roots.items():
-            if root == tensor:
-                self._roots[name] = host
-
-    def place(self, name: str) -> Place:
-        """Where a tensor lies."""
-        root = self.root(name)
-        if root in self.net.constants:
-            return Place(self.region(root), 0)
-        return Place(ARENA, self._blocks[root].offset)
-
-    def scratch(self, time: int, stage: int, name: str) -> Place:
-        return Place(ARENA, self._scratch[time, stage, name].offset)
-
-    def region(self, constant: np.ndarray | str) -> int:
-        """The region of a constant of the net, by name, or of a packed array."""
-        key = constant if isinstance(constant, str) else id(constant)
-        if key not in self._regions:
-            self.constants.append(constant if isinstance(constant, str) else np.ascontiguousarray(constant))
-            self._regions[key] = len(self.constants)
-        return self._regions[key]
 
 
 class _Writer:
     """Writes steps: compiles each stage's function once, and turns its parameters into words."""
 
-    def __init__(self, device: Device, layout: _Layout):
-        self.device, self.layout = device, layout
+    def __init__(self, device: Device, places: Places):
+        self.device, self.places = device, places
         self.objects: list[bytes] = []
         self._entries: dict[str, int] = {}
 
     def steps(self, time: int, item: Lowered) -> list[Step]:
+        if item.layer.alias:
+            return []
         if item.kernel is None:
             return [Step(item.layer.name, "reference")]
         given = dict(zip(item.layer.input_names(), item.layer.inputs, strict=True))
-        results = item.layer.results or tuple(f"y{i}" for i in range(len(item.layer.outputs)))
-        given |= dict(zip(results, item.layer.outputs, strict=True))
-        return [self._step(time, number, stage, item, given) for number, stage in enumerate(item.stages)]
+        given |= dict(zip(item.layer.output_names(), item.layer.outputs, strict=True))
+        return [
+            self._step(time, number, stage, item, given)
+            for number, stage in enumerate(item.stages)
+            if (time, number) not in self.places.left_out
+        ]
 
     def _step(self, time: int, number: int, stage: Stage, item: Lowered, given: Mapping[str, str]) -> Step:
         assert item.kernel is not None and stage.function is not None
@@ -192,21 +107,20 @@ class _Writer:
     ) -> tuple[Place | None, str, tuple[int, ...]]:
         """(place, numpy dtype, shape) of an array parameter; no place if it is an absent input."""
         if isinstance(value, Packed):
-            return Place(self.layout.region(value.data), 0), str(value.data.dtype), value.data.shape
+            return Place(self.places.region(value.data), 0), str(value.data.dtype), value.data.shape
         if isinstance(value, Scratch):
-            return self.layout.scratch(time, number, name), str(dtypes[value.dtype].storage), value.shape
+            return self.places.scratch(time, number, name), str(dtypes[value.dtype].storage), value.shape
         tensor = given.get(value.tensor, ABSENT)
         if tensor == ABSENT:
             return None, "float32", value.shape
-        spec = self.layout.specs[tensor].concrete
-        size = int(np.prod(value.shape, dtype=np.int64))
-        if value.offset < 0 or value.offset + size > spec.size:
+        spec, whole = self.places.specs[tensor].concrete, self.places.stored_shape(tensor)
+        if value.offset < 0 or value.offset + prod(value.shape) > prod(whole):
             assert item.kernel is not None
             raise CompileError(
                 f"kernel {item.kernel.name}: {item.layer}: {name!r} views {list(value.shape)} "
-                f"from element {value.offset} of {spec}, which is past its end"
+                f"from element {value.offset} of {tensor} {list(whole)}, which is past its end"
             )
-        place = self.layout.place(tensor)
+        place = self.places.place(tensor)
         offset = place.offset + value.offset * spec.dtype.itemsize
         return Place(place.region, offset), str(spec.dtype.storage), value.shape
 

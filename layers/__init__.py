@@ -10,6 +10,7 @@ from . import conv as conv
 from . import eltwise as eltwise
 from . import fold as fold
 from . import inner_product as inner_product
+from . import layout as layout
 from . import norm as norm
 from . import pool as pool
 from . import reshape as reshape

@@ -58,6 +58,8 @@ class Handle:
 class Cpu(Device):
     """Every step a native kernel; layers without one run by their reference in between."""
 
+    reorder = "Reorder"
+
     def __init__(self) -> None:
         self._compiled: dict[tuple, tuple[str, bytes]] = {}
 

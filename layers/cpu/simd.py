@@ -125,6 +125,14 @@ def tile_fma(b: Builder, t, a, a_step, w):
     return t
 
 
+@_operation("t(tiii)")
+def tile_fma_lanes(b: Builder, t, a, a_step, w):
+    """LANES times tile_fma, for consecutive float32 of a and consecutive rows of w: a block of channels."""
+    for k in range(b.lanes):
+        t = tile_fma(b, t, b.offset(a, 4 * k), a_step, b.offset(w, k * t.columns * b.lanes * 4))
+    return t
+
+
 @_operation("t(ti)")
 def tile_add_row(b: Builder, t, address):
     """t[i][j] += the j-th vector from address, for every row i: a bias."""

@@ -1,0 +1,29 @@
+"""layout: the order in which a tensor's numbers lie in memory. A plan decides; a net knows nothing of it.
+
+plain     as the shape says: (N, C, H, W), last axis fastest
+blocked   (N, C / lanes, H, W, lanes): a vector holds one place's channels, so that convolutions multiply whole vectors
+          and no copy of the input is made (Georganas et al. 2018, arXiv:1808.05567). The channels that fill the
+          last block up hold anything: nobody may let them reach another lane
+
+In a plan, a tensor that is not plain is called 'name@blocked': both forms of one tensor may exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+PLAIN, BLOCKED = "plain", "blocked"
+SAME = "same"  # in a kernel's declaration: whatever layout the layer's inputs have; all that say SAME get the same
+
+
+def stored_shape(shape: Sequence[int], layout: str, lanes: int) -> tuple[int, ...]:
+    """The shape of the array in memory."""
+    if layout == PLAIN:
+        return tuple(shape)
+    n, c, *rest = shape
+    return (n, -(-c // lanes), *rest, lanes)
+
+
+def stored_name(tensor: str, layout: str) -> str:
+    """What a plan calls a tensor in this layout."""
+    return tensor if layout == PLAIN else f"{tensor}@{layout}"
