@@ -8,7 +8,8 @@ A kernel is a plain function over arrays and scalars. It fills what it is given 
             y[i] = x[i] if x[i] > 0 else alpha * math.expm1(x[i])
 
 Its parameters are named after the layer's: an input or result is an array (for an Elementwise layer flat, and cut
-into one share a thread), an attribute a scalar. What else it needs it asks for by `bind`.
+into one share a thread), an attribute a scalar. What else it needs it asks for by `bind`. Its indices count from 0:
+a negative one does not wrap, it is out of bounds.
 """
 
 from __future__ import annotations

@@ -11,13 +11,16 @@ What numba does not promise to keep (compiler.Flags, a code library's modules) i
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import linecache
 import sys
+import textwrap
 import threading
 import types as python_types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -157,6 +160,7 @@ def specialise(function: Callable, target: Target) -> Any:
     """
     from numba import njit
 
+    _check_indices(function)
     changed: dict[str, Any] = {}
     for name in _global_names(function.__code__):
         value = function.__globals__.get(name)
@@ -173,6 +177,22 @@ def specialise(function: Callable, target: Target) -> Any:
     return njit(nogil=True, error_model="numpy")(clone)
 
 
+def _check_indices(function: Callable) -> None:
+    """Refuse an index that is written as a negative number. Raises CompileError."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, SyntaxError):  # made by exec, or a lambda in the middle of a line
+        return
+    for node in ast.walk(tree):
+        indices = getattr(node.slice, "elts", [node.slice]) if isinstance(node, ast.Subscript) else []
+        for index in indices:
+            if isinstance(index, ast.UnaryOp) and isinstance(index.op, ast.USub):
+                raise CompileError(
+                    f"kernel {function.__qualname__} uses {ast.unparse(node)}:"
+                    " its indices count from 0, and negative ones do not wrap"
+                )
+
+
 def _global_names(code: python_types.CodeType) -> set[str]:
     nested = [c for c in code.co_consts if isinstance(c, python_types.CodeType)]
     return set(code.co_names).union(*(map(_global_names, nested)))
@@ -184,7 +204,7 @@ def _global_names(code: python_types.CodeType) -> set[str]:
 def _front_end(entry: Callable, target: Target) -> Any:
     """The LLVM module of `entry(int64, int64, int64)` and all that it calls, not optimised for any machine."""
     import llvmlite.binding as llvm
-    from numba.core import compiler, config, errors, types
+    from numba.core import compiler, errors, types
     from numba.core.compiler_lock import global_compiler_lock
     from numba.core.registry import cpu_target
 
@@ -194,9 +214,7 @@ def _front_end(entry: Callable, target: Target) -> Any:
     flags.error_model = "numpy"
     flags.no_cpython_wrapper = True
     flags.no_cfunc_wrapper = True
-    with global_compiler_lock:
-        level = config.OPT
-        config.OPT = type(level)(0)  # numba would optimise for this machine; our target may be another
+    with global_compiler_lock, _front_end_alone():
         try:
             result = compiler.compile_extra(
                 cpu_target.typing_context,
@@ -210,14 +228,33 @@ def _front_end(entry: Callable, target: Target) -> Any:
         except errors.NumbaError as error:
             reason = " ".join(str(error).split())
             raise CompileError(f"kernel {_kernel_name(entry)} cannot be compiled: {reason}") from error
-        finally:
-            config.OPT = level
     library = result.library
     module = llvm.parse_assembly(str(library._final_module))
     for linked in library._linking_libraries:
         module.link_in(llvm.parse_assembly(str(linked._get_module_for_linking())))
     module.get_function(result.fndesc.llvm_func_name).name = "fbnet_python"
     return module
+
+
+@contextmanager
+def _front_end_alone() -> Iterator[None]:
+    """numba without two of its habits.
+
+    It would optimise for this machine, but our target may be another. And it would let every index be negative and
+    count from the end, by a comparison at each access that keeps most loops from becoming vector code.
+    """
+    from numba.core import config, types
+    from numba.np import arrayobj
+
+    def as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:
+        return context.cast(builder, index, kind, types.intp)
+
+    level, fix = config.OPT, arrayobj.fix_integer_index
+    config.OPT, arrayobj.fix_integer_index = type(level)(0), as_it_is
+    try:
+        yield
+    finally:
+        config.OPT, arrayobj.fix_integer_index = level, fix
 
 
 def _kernel_name(entry: Callable) -> str:
@@ -265,7 +302,7 @@ def _square_root(name: str, real: str, suffix: str) -> str:
 def _elementary_ir(name: str, function: Callable, target: Target) -> str:
     """LLVM text that defines `name` by one of our own polynomials."""
     import llvmlite.binding as llvm
-    from numba.core import compiler, config, types
+    from numba.core import compiler, types
     from numba.core.registry import cpu_target
 
     kind = types.float32 if function.__name__.endswith("32") else types.float64
@@ -273,8 +310,7 @@ def _elementary_ir(name: str, function: Callable, target: Target) -> str:
     flags = compiler.Flags()
     flags.no_compile, flags.nrt, flags.error_model = True, False, "numpy"
     flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-    level, config.OPT = config.OPT, type(config.OPT)(0)
-    try:
+    with _front_end_alone():
         dispatcher = specialise(function, target)
         result = compiler.compile_extra(
             cpu_target.typing_context,
@@ -285,8 +321,6 @@ def _elementary_ir(name: str, function: Callable, target: Target) -> str:
             flags,
             {},
         )
-    finally:
-        config.OPT = level
     module = llvm.parse_assembly(str(result.library._final_module))
     for linked in result.library._linking_libraries:
         module.link_in(llvm.parse_assembly(str(linked._get_module_for_linking())))
