@@ -38,7 +38,7 @@ CHOICES = {
 class Recipe:
     """How a photo is prepared; see above."""
 
-    size: tuple[int, int] | None = None
+    size: tuple[int, ...] | None = None
     crop: str = "stretch"
     resize: int | None = None
     filter: str = "bilinear"
@@ -60,7 +60,7 @@ class Recipe:
         resize = _numbers(given, "resize", int, (1,))
         channels = 1 if given.get("order") == "GRAY" else 3
         return cls(
-            size=size or None,  # type: ignore[arg-type] (two numbers were counted)
+            size=size or None,
             resize=resize[0] if resize else None,
             mean=_numbers(given, "mean", float, (1, channels)) or cls.mean,
             scale=_numbers(given, "scale", float, (1, channels)) or cls.scale,
@@ -68,7 +68,7 @@ class Recipe:
         )
 
 
-def _numbers(given: Mapping[str, Any], key: str, kind: type, counts: tuple[int, ...]) -> tuple:
+def _numbers(given: Mapping[str, Any], key: str, kind: type, counts: tuple[int, ...]) -> tuple[Any, ...]:
     """given[key] as a tuple of ints from 1 to MAX_SIDE, or of finite floats; () if it is not given."""
     if key not in given:
         return ()
@@ -108,7 +108,7 @@ def prepare(image: Image.Image, recipe: Recipe) -> np.ndarray:
     pixels = _resized(image, recipe)
     if recipe.order == "BGR":
         pixels = pixels[:, :, ::-1]
-    y = (pixels - np.float32(recipe.mean)) * np.float32(recipe.scale)
+    y = (pixels - np.asarray(recipe.mean, np.float32)) * np.asarray(recipe.scale, np.float32)
     return np.ascontiguousarray(y.transpose(2, 0, 1)[None])
 
 
@@ -116,8 +116,7 @@ def _upright(image: Image.Image) -> Image.Image:
     """Turned as the camera was held, 8 bits a channel, and on white where it is transparent."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # 16-bit grey, or numbers of no fixed range, which are clipped
-        numbers = np.asarray(image, np.float32)
-        numbers = numbers / 257 if image.mode.startswith("I") else numbers
+        numbers = np.asarray(image, np.float32) / np.float32(257 if image.mode.startswith("I") else 1)
         image = Image.fromarray(np.rint(np.nan_to_num(numbers).clip(0, 255)).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -25,12 +25,17 @@ COMMANDS = {  # each is the function of its name in the file of its name
 }
 
 
+_NoArguments = getattr(
+    click.exceptions, "NoArgsIsHelpError", ()
+)  # since click 8.2; before, help was no error
+
+
 class OneLine(click.ClickException):
     """An error that is shown in one line."""
 
-    def __init__(self, message: str, exit_code: int):
+    def __init__(self, message: str, code: int):
         super().__init__(" ".join(message.split()))
-        self.exit_code = exit_code
+        self.code = code
 
     def show(self, file: Any = None) -> None:
         click.echo(f"fbnet: {self.message}", file=file or sys.stderr)
@@ -66,18 +71,21 @@ class Commands(click.Group):
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left to flush goes there)
             code = 141
         except Exception as error:
+            if isinstance(error, _NoArguments):
+                click.echo(error.format_message(), err=True)
+                sys.exit(2)
             if os.environ.get("FBNET_DEBUG"):
                 raise
             shown = _shown(error)
             shown.show()
-            code = shown.exit_code
+            code = shown.code
         except (KeyboardInterrupt, click.Abort):
             click.echo("fbnet: interrupted", err=True)
             code = 130
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _shown(error: Exception) -> click.ClickException:
+def _shown(error: Exception) -> OneLine:
     if isinstance(error, FbnetError):
         return OneLine(str(error), 1 if isinstance(error, (CheckError, FetchError)) else 2)
     if isinstance(error, click.UsageError):
