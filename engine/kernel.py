@@ -80,6 +80,7 @@ class Parameter:
            'block': the address of the words themselves
     dtype  numpy name of an array's elements
     split  True: the array's first axis is cut into one share a thread
+    same   an earlier parameter that is the very same array: the kernel works in place
     """
 
     name: str
@@ -87,6 +88,7 @@ class Parameter:
     dtype: str = ""
     ndim: int = 0
     split: bool = False
+    same: str = ""
 
     @property
     def words(self) -> int:

@@ -119,6 +119,8 @@ def _entry(function: Callable, parameters: Sequence[Parameter], target: Target) 
         elif p.kind == "float":
             scope["float32"] = np.float32
             lines.append(f"    {name} = float32(simd.float64_of_bits({words[0]}))")
+        elif p.same:  # said at compile time, or LLVM would take the slow way whenever the two overlap
+            lines.append(f"    {name} = {given[p.same]}")
         elif p.kind == "array":
             kind = np.dtype(p.dtype)
             kind = np.dtype(np.uint16) if kind == np.float16 else kind  # numba has no float16 on CPUs

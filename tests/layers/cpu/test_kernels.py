@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from fbnet.engine.check import check_layer
+from fbnet.engine.compile import plan_as_written
 from fbnet.engine.device import devices
 from fbnet.engine.errors import CompileError
 from fbnet.engine.kernel import Call, Kernel, candidates, kernel, kernels
 from fbnet.engine.layer import Elementwise, Layer, layer, layers
+from fbnet.engine.net import Net
+from fbnet.layers.activation import Clip
 
 # kernel files whose every kernel the table of cases must reach
 SIMPLE = ("activation", "concat", "deconv", "eltwise", "norm", "pool", "reshape", "softmax")
@@ -27,6 +30,28 @@ def test_inputs_need_not_be_constants(case):
 def test_an_empty_batch(batched_case):
     empty = batched_case.with_batch(0)
     assert check_layer(empty.layer, *empty.arrays(), device_names=["cpu"])
+
+
+def test_kernels_work_in_place(case):
+    """Behind another layer, whose result nobody else reads, a kernel may write over its first input."""
+    devices["cpu"].load_kernels()
+    if not any(k.inplace for k in candidates(case.layer, "cpu", "fp32")) or case.layer.alias:
+        return
+    arrays = case.arrays()
+    inputs, constants = (arrays, []) if case.layer.variadic else (arrays[:1], arrays[1:])
+    names = [f"x{i}" for i in range(len(inputs))]
+    first = [Clip(name, name=f"clipped_{name}", min=-2, max=2) for name in names]
+    last = case.layer.replace(
+        name="last", inputs=[*(layer.name for layer in first), *constants], outputs=["y"]
+    )
+    fed = dict(zip(names, inputs, strict=True))
+    shapes = {name: array.shape for name, array in fed.items()}
+    net = Net([*first, last], shapes)
+    for threads in (1, 3):
+        plan = plan_as_written(net, devices["cpu"], "fp32", threads, shapes)
+        with plan.session() as session:
+            got, wanted = session.run(fed)["y"], net.forward(**fed)["y"]
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_the_table_reaches_every_simple_kernel(cases):
