@@ -46,11 +46,17 @@ def info(model: tuple[Path, ...], shape: tuple, device: str, threads: int | None
         return
     say(f"{found['name']}: {', '.join(f'{k} {v}' for k, v in found['inputs'].items())}")
     rows = [
-        [row["name"], row["type"], ", ".join(row["short"]), _count(row["parameters"]), _count(row["macs"])]
+        [
+            row["name"],
+            row["type"],
+            ", ".join(map(short, row["specs"])),
+            _count(row["parameters"]),
+            _count(row["macs"]),
+        ]
         for row in found["layers"]
     ]
     table(["layer", "type", "writes", ">parameters", ">multiply-adds"], rows)
-    if any("~" in text for row in found["layers"] for text in row["short"]):
+    if any("~" in row[2] for row in rows):
         say("~ is a size that follows from the input's, at the input's usual size; --json has the formulas")
     say(f"outputs        {', '.join(found['outputs'])}")
     say(f"parameters     {found['parameters']:,} in {found['weight_bytes']:,} bytes")
@@ -74,8 +80,7 @@ def summary(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         rows.append(
             {
                 "name": layer.name, "type": layer.type, "inputs": [i for i in layer.inputs if i not in net.constants],
-                "outputs": list(layer.outputs), "specs": [str(specs[o]) for o in layer.outputs],
-                "short": [short(specs[o]) for o in layer.outputs],
+                "outputs": list(layer.outputs), "specs": [specs[o] for o in layer.outputs],
                 "parameters": sum(c.spec.size for c in constants),
                 "macs": int(layer.macs(*(specs.get(i) for i in layer.inputs))),
             }

@@ -30,7 +30,7 @@ def prepare_streams() -> None:
 
 
 def console(stderr: bool = False) -> Console:
-    """A rich console on today's stdout or stderr."""
+    """A rich console on stdout or stderr, as they are now."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -44,9 +44,21 @@ def unicode_works() -> bool:
     return (getattr(sys.stdout, "encoding", "") or "").lower().startswith("utf")
 
 
+_bar_above: list[Console] = []  # the console of a bar that is shown on the terminal that results go to
+
+
 def say(text: str) -> None:
     """One line of a result, on stdout."""
-    click.echo(printable(text))
+    _write_line(printable(text))
+
+
+def _write_line(line: str) -> None:
+    if _bar_above:
+        from rich.text import Text
+
+        _bar_above[-1].print(Text(line), soft_wrap=True)
+    else:
+        click.echo(line)
 
 
 def warn(text: str) -> None:
@@ -56,7 +68,7 @@ def warn(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON value, on one line."""
-    click.echo(json.dumps(value, default=str))
+    _write_line(json.dumps(value, default=str))
 
 
 def printable(text: str) -> str:
@@ -79,7 +91,7 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE, pad_edge=False)
+    drawn = Table(box=box.SIMPLE if unicode_works() else None, pad_edge=False, show_edge=False)
     for heading in columns:
         right = heading.startswith(">")
         drawn.add_column(heading.lstrip(">"), justify="right" if right else "left", overflow="fold")
@@ -111,11 +123,14 @@ def progress_bar(
     count = DownloadColumn() if unit == "B" else MofNCompleteColumn()
     note_column = TextColumn("{task.fields[note]}", markup=False)
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), note_column)
-    # Results must reach stdout itself when that is a pipe, and go above the bar when both are one terminal.
-    together = sys.stdout.isatty()
-    with Progress(*columns, console=console(stderr=True), transient=True, redirect_stdout=together) as shown:
+    with Progress(*columns, console=console(stderr=True), transient=True, redirect_stdout=False) as shown:
         task = shown.add_task(text, total=total, note="")
-        yield lambda amount=1, note="": shown.update(task, advance=amount, note=printable(note))
+        if sys.stdout.isatty():  # else results go where nobody sees the bar
+            _bar_above.append(shown.console)
+        try:
+            yield lambda amount=1, note="": shown.update(task, advance=amount, note=printable(note))
+        finally:
+            _bar_above.clear()
 
 
 @contextmanager
