@@ -14,7 +14,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import linecache
 import sys
 import textwrap
 import threading
@@ -32,7 +31,9 @@ from ...engine.cache import Cache
 from ...engine.errors import CompileError
 from ...engine.kernel import Parameter
 from ...engine.settings import debug_level
+from ...engine.source import fingerprint, names_in
 from . import simd
+from .symbols import undefined
 from .target import Target
 
 ENTRY = "fbnet_entry"
@@ -46,8 +47,7 @@ _lock = threading.Lock()
 
 def object_key(function: Callable, parameters: Sequence[Parameter], target: Target) -> str:
     """What an object depends on: the function's text and all it calls, its parameters, the target, the compilers."""
-    sources = sorted(_sources(function, set()))
-    parts = [*sources, function.__qualname__, repr(list(parameters)), repr(target), compilers()]
+    parts = [fingerprint(function), repr(list(parameters)), repr(target), compilers()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
@@ -62,23 +62,6 @@ def _own_sources() -> str:
     folder = Path(__file__).parent
     names = ("simd.py", "intrinsics.py", "elementary.py", "codegen.py")
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
-
-
-def _sources(function: Callable, seen: set[str]) -> set[str]:
-    """The text of every file that `function` and the plain functions it calls are written in."""
-    linecache.checkcache(function.__code__.co_filename)
-    try:
-        lines = inspect.findsource(function)[0]
-        text = "".join(lines)
-    except OSError:
-        text = function.__code__.co_code.hex() + repr(function.__code__.co_consts)
-    if text not in seen:
-        seen.add(text)
-        for name in function.__code__.co_names:
-            value = function.__globals__.get(name)
-            if isinstance(value, python_types.FunctionType):
-                _sources(value, seen)
-    return seen
 
 
 def compile_object(function: Callable, parameters: Sequence[Parameter], target: Target) -> tuple[str, bytes]:
@@ -157,23 +140,26 @@ def _share_of(names: list[str], itemsize: int, unit: int) -> list[str]:
 def specialise(function: Callable, target: Target) -> Any:
     """The function for numba, with what depends on the target filled in.
 
-    Global names in it change so: `simd` becomes the target's own, a PerTarget its number, and a plain function
-    is specialised in turn. A new function is made each time, since numba compiles a function once a signature.
+    Names in it that are not its own change so: `simd` becomes the target's own, a PerTarget its number, and a plain
+    function is specialised in turn. A new function is made each time, since numba compiles one once a signature.
     """
     from numba import njit
 
-    _check_indices(function)
-    changed: dict[str, Any] = {}
-    for name in _global_names(function.__code__):
-        value = function.__globals__.get(name)
+    def filled_in(value: Any) -> Any:
         if value is simd:
-            changed[name] = simd.module_for(target)
-        elif isinstance(value, simd.PerTarget):
-            changed[name] = value.choose(target)
-        elif isinstance(value, python_types.FunctionType) and value is not function:
-            changed[name] = specialise(value, target)
+            return simd.module_for(target)
+        if isinstance(value, simd.PerTarget):
+            return value.choose(target)
+        if isinstance(value, python_types.FunctionType) and value is not function:
+            return specialise(value, target)
+        return value
+
+    _check_indices(function)
+    around = function.__globals__
+    changed = {n: filled_in(around[n]) for n in names_in(function.__code__) if n in around}
+    cells = tuple(python_types.CellType(filled_in(c.cell_contents)) for c in function.__closure__ or ())
     clone = python_types.FunctionType(
-        function.__code__, {**function.__globals__, **changed}, function.__name__, None, function.__closure__
+        function.__code__, {**around, **changed}, function.__name__, function.__defaults__, cells or None
     )
     clone.__qualname__ = function.__qualname__
     return njit(nogil=True, error_model="numpy")(clone)
@@ -193,11 +179,6 @@ def _check_indices(function: Callable) -> None:
                     f"kernel {function.__qualname__} uses {ast.unparse(node)}:"
                     " its indices count from 0, and negative ones do not wrap"
                 )
-
-
-def _global_names(code: python_types.CodeType) -> set[str]:
-    nested = [c for c in code.co_consts if isinstance(c, python_types.CodeType)]
-    return set(code.co_names).union(*(map(_global_names, nested)))
 
 
 # -- front end: Python -> LLVM IR ----------------------------------------------------------------------------
@@ -341,8 +322,10 @@ def _elementary_ir(name: str, function: Callable, target: Target) -> str:
         }}""")
     )
     for value in module.functions:
-        if not value.is_declaration and value.name != name:
-            value.linkage = "internal"
+        if not value.is_declaration:
+            value.add_function_attribute("alwaysinline")  # a loop with a call in it cannot become vector code
+            if value.name != name:
+                value.linkage = "internal"
     return str(module)
 
 
@@ -381,9 +364,10 @@ def _back_end(module: Any, target: Target, name: str) -> bytes:
     builder.getModulePassManager().run(module, builder)
     if debug_level() >= 5:
         print(f"; {name} for {target}\n{module}", file=sys.stderr)
-    foreign = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
-    if open_names := sorted(set(foreign) - set(ALLOWED)):
+    data = machine.emit_object(module)
+    if open_names := sorted(undefined(data) - set(ALLOWED)):
         raise CompileError(
-            f"kernel {name} is not closed: it calls {', '.join(open_names)}, which no target can be counted on to have"
+            f"kernel {name} is not closed for {target}: it calls {', '.join(open_names)}, "
+            "which no target can be counted on to have"
         )
-    return machine.emit_object(module)
+    return data
