@@ -165,9 +165,9 @@ class Kernel:
     def refuses(self, call: Call) -> str:
         """'' if this kernel serves the call, else why it does not."""
         verdict = True if self.when is None else self.when(call)
-        if verdict is True:
-            return ""
-        return verdict or f"{self.name} does not serve these attributes"
+        if isinstance(verdict, str) and verdict:
+            return verdict
+        return "" if verdict else f"{self.name} does not serve these attributes"
 
     def stages(self, call: Call) -> list[Stage]:
         """The bound calls that this kernel makes, every parameter resolved."""

@@ -112,7 +112,7 @@ class Layer:
                 raise AttributeValueError(f"{self} needs the attribute {attribute}")
             try:
                 setattr(self, key, attribute.coerce(value))
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise AttributeValueError(f"{self}: {attribute} cannot be {value!r}") from None
         self.check()
 
@@ -128,7 +128,8 @@ class Layer:
         dimensions: they are ints, so ordinary arithmetic keeps them.
         """
         zeros = [None if s is None else np.zeros(s.concrete.shape, s.dtype.storage) for s in specs]
-        results = as_tuple(self.reference(*zeros))
+        with np.errstate(all="ignore"):  # zeros are no real input: 0 / 0 is nothing to warn of
+            results = as_tuple(self.reference(*zeros))
         return tuple(Spec(np.shape(r), dtype_of(np.asarray(r))) for r in results)
 
     def reference(self, *arrays: Any) -> Any:

@@ -90,5 +90,10 @@ def _choose(layer: Layer, device: Device, dtype: str, call: Call, only: str) -> 
             return Lowered(layer, kernel, kernel.stages(call), why)
         refusals.append(f"{kernel.function.__name__}: {reason}")
     why = "; ".join(refusals) or f"no kernel for {layer.type} on {device.name} in {dtype}"
-    warnings.warn(f"{layer} runs by its numpy reference: {why}", HostFallback, stacklevel=2)
+    warn_of_fallback(layer, why)
     return Lowered(layer, None, [], why)
+
+
+def warn_of_fallback(layer: Layer, why: str) -> None:
+    """Say aloud that a layer runs on the host; also when its plan was made in another process."""
+    warnings.warn(f"{layer} runs by its numpy reference: {why}", HostFallback, stacklevel=2)

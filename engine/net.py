@@ -142,7 +142,12 @@ class Net:
 
         if len(arrays) > len(self.inputs):
             raise InputError(f"{self.name} takes {len(self.inputs)} inputs, but got {len(arrays)}")
-        given = dict(zip(self.inputs, arrays, strict=False)) | inputs
+        given = dict(zip(self.inputs, arrays, strict=False))
+        if twice := given.keys() & inputs.keys():
+            raise InputError(
+                f"{self.name} got {', '.join(sorted(twice))} by position and by name: give it once"
+            )
+        given |= inputs
         outputs = run_once(self, self._checked_arrays(given))
         return outputs[self.outputs[0]] if len(self.outputs) == 1 else outputs
 

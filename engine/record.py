@@ -60,6 +60,9 @@ class _Layout:
         self._roots: dict[str, str] = {}  # tensor -> the tensor whose bytes it shares
         for layer in net.layers:
             if layer.alias:
+                given, made = (specs[n].concrete for n in (layer.inputs[0], layer.outputs[0]))
+                if given.nbytes != made.nbytes:
+                    raise CompileError(f"{layer} is an alias, but makes {made} of {given}: bytes differ")
                 self._roots[layer.outputs[0]] = self.root(layer.inputs[0])
         self._last_use = self._uses(lowered)
         self._blocks = self._tensor_blocks(lowered)
@@ -98,7 +101,7 @@ class _Layout:
 
     def _overwritten(self, item: Lowered, output: str, time: int, blocks: Mapping[str, Block]) -> str | None:
         """The root tensor that `output` may be written over: it dies here and its kernel can work in place."""
-        if item.kernel is None or len(item.stages) != 1:
+        if item.kernel is None or len(item.stages) != 1 or len(item.layer.outputs) != 1:
             return None
         for parameter, name in zip(item.layer.input_names(), item.layer.inputs, strict=True):
             host = self.root(name)
