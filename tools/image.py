@@ -86,10 +86,11 @@ def _numbers(given: Mapping[str, Any], key: str, kind: type, counts: tuple[int, 
 
 
 def opened(path: str | Path) -> Image.Image:
-    """A photo, fully decoded. Raises InputError if there is none, or it is damaged or no image."""
+    """A photo, fully decoded and upright. Raises InputError if there is none, or it is damaged or no image."""
     try:
-        image = Image.open(path)
-        image.load()
+        with open(path, "rb") as file:
+            image = ImageOps.exif_transpose(Image.open(file))  # turned as the camera was held
+            image.load()
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except (Exception, Image.DecompressionBombError) as error:  # decoders raise errors of many kinds
@@ -104,7 +105,7 @@ def opened(path: str | Path) -> Image.Image:
 
 def prepare(image: Image.Image, recipe: Recipe) -> np.ndarray:
     """The photo as fp32[1,C,H,W], C = 3, or 1 for GRAY."""
-    image = _upright(image).convert("L" if recipe.order == "GRAY" else "RGB")
+    image = _opaque(image).convert("L" if recipe.order == "GRAY" else "RGB")
     pixels = _resized(image, recipe)
     if recipe.order == "BGR":
         pixels = pixels[:, :, ::-1]
@@ -112,9 +113,8 @@ def prepare(image: Image.Image, recipe: Recipe) -> np.ndarray:
     return np.ascontiguousarray(y.transpose(2, 0, 1)[None])
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turned as the camera was held, 8 bits a channel, and on white where it is transparent."""
-    image = ImageOps.exif_transpose(image)
+def _opaque(image: Image.Image) -> Image.Image:
+    """8 bits a channel, and on white where it is transparent."""
     if image.mode.startswith(("I", "F")):  # 16-bit grey, or numbers of no fixed range, which are clipped
         numbers = np.asarray(image, np.float32) / np.float32(257 if image.mode.startswith("I") else 1)
         image = Image.fromarray(np.rint(np.nan_to_num(numbers).clip(0, 255)).astype(np.uint8))

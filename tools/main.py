@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
 import click
 
 from ..engine.errors import CheckError, FbnetError, FetchError, did_you_mean
-from .show import prepare_streams
+from .show import prepare_streams, warn
 
 COMMANDS = {  # each is the function of its name in the file of its name
     "demo": "Read ten digits and name two photos.",
@@ -66,7 +67,9 @@ class Commands(click.Group):
         prepare_streams()
         options["standalone_mode"] = False
         try:
-            code = super().main(*args, **options)
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_args, **_options: warn(str(message))
+                code = super().main(*args, **options)
         except BrokenPipeError:  # `fbnet zoo list | head`: the reader has seen enough
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left to flush goes there)
             code = 141

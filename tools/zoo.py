@@ -37,7 +37,7 @@ def list_(as_json: bool) -> None:
                 {
                     "name": e.name, "kind": e.kind, "about": e.about, "license": e.licence, "input": e.input,
                     "bytes": e.bytes, "files": list(e.files), "package": e.package.requirement,
-                    "converts": bool(e.model), "cached": cached(e.name),
+                    "model": list(e.model), "cached": cached(e.name),
                 }
                 for e in entries
             ]
