@@ -80,7 +80,8 @@ def _numbers(given: Mapping[str, Any], key: str, kind: type, counts: tuple[int, 
     if fine and kind is int:
         fine = all(n == int(n) and 1 <= n <= MAX_SIDE for n in numbers)
     if not fine:
-        wanted = f"{' or '.join(map(str, sorted(set(counts))))} {'sizes' if kind is int else 'numbers'}"
+        count, noun = " or ".join(map(str, sorted(set(counts)))), "size" if kind is int else "number"
+        wanted = f"{count} {noun}{'s' * (max(counts) > 1)}"
         raise InputError(f"image preparation: {key} is {value!r}, but must be {wanted}")
     return tuple(kind(n) for n in numbers)
 

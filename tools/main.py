@@ -6,7 +6,6 @@ A command's file is imported when the command runs, so that help and short comma
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from importlib import import_module
@@ -15,6 +14,7 @@ from typing import Any
 import click
 
 from ..engine.errors import CheckError, FbnetError, FetchError, did_you_mean
+from ..engine.settings import setting
 from .show import prepare_streams, warn
 
 COMMANDS = {  # each is the function of its name in the file of its name
@@ -24,22 +24,6 @@ COMMANDS = {  # each is the function of its name in the file of its name
     "info": "Show a model's layers, shapes, work and memory.",
     "run": "Run a model on images.",
 }
-
-
-_NoArguments = getattr(
-    click.exceptions, "NoArgsIsHelpError", ()
-)  # since click 8.2; before, help was no error
-
-
-class OneLine(click.ClickException):
-    """An error that is shown in one line."""
-
-    def __init__(self, message: str, code: int):
-        super().__init__(" ".join(message.split()))
-        self.code = code
-
-    def show(self, file: Any = None) -> None:
-        click.echo(f"fbnet: {self.message}", file=file or sys.stderr)
 
 
 class Commands(click.Group):
@@ -70,33 +54,30 @@ class Commands(click.Group):
             with warnings.catch_warnings():
                 warnings.showwarning = lambda message, *_args, **_options: warn(str(message))
                 code = super().main(*args, **options)
-        except BrokenPipeError:  # `fbnet zoo list | head`: the reader has seen enough
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left to flush goes there)
-            code = 141
-        except Exception as error:
-            if isinstance(error, _NoArguments):
-                click.echo(error.format_message(), err=True)
-                sys.exit(2)
-            if os.environ.get("FBNET_DEBUG"):
-                raise
-            shown = _shown(error)
-            shown.show()
-            code = shown.code
         except (KeyboardInterrupt, click.Abort):
-            click.echo("fbnet: interrupted", err=True)
+            warn("interrupted")
             code = 130
+        except Exception as error:
+            if isinstance(error, click.UsageError) and error.message.startswith("Usage:"):
+                click.echo(error.message, err=True)  # no arguments: click makes all of the help an error
+                sys.exit(2)
+            if setting("DEBUG", ""):
+                raise
+            text, code = _told(error)
+            warn(" ".join(text.split()))
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _shown(error: Exception) -> OneLine:
+def _told(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
     if isinstance(error, FbnetError):
-        return OneLine(str(error), 1 if isinstance(error, (CheckError, FetchError)) else 2)
+        return str(error), 1 if isinstance(error, (CheckError, FetchError)) else 2
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "fbnet"
-        return OneLine(f"{error.format_message()} See `{command} --help`", 2)
+        return f"{error.format_message()} See `{command} --help`", 2
     if isinstance(error, click.ClickException):
-        return OneLine(error.format_message(), 2)
-    return OneLine(f"unexpected {type(error).__name__}: {error} (FBNET_DEBUG=1 shows where)", 1)
+        return error.format_message(), 2
+    return f"unexpected {type(error).__name__}: {error} (FBNET_DEBUG=1 shows where)", 1
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

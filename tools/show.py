@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,8 +68,16 @@ def warn(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value, on one line."""
-    _write_line(json.dumps(value, default=str))
+    """One JSON value, on one line. JSON has no nan and no infinity: they become null."""
+    _write_line(json.dumps(_finite(value), default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def printable(text: str) -> str:

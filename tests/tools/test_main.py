@@ -86,6 +86,15 @@ def test_exit_codes(program, monkeypatch, error, code):
     assert str(error).replace("\n", " ") in line
 
 
+def test_interrupted(program, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fbnet.tools.demo.read_digits", interrupted)
+    result = program("demo")
+    assert result.exit_code == 130 and result.stderr.strip() == "fbnet: interrupted"
+
+
 def test_debug_shows_the_traceback():
     code = "from fbnet.tools.main import main; main(['info', 'nope.fbnet'])"
     assert "Traceback" not in python(code, FBNET_DEBUG="").stderr

@@ -1,3 +1,4 @@
+import json
 import os
 import pty
 import subprocess
@@ -19,6 +20,12 @@ def test_bar_has_eighths(monkeypatch):
     monkeypatch.setattr(show, "unicode_works", lambda: True)
     assert show.bar(1 / 8, 1) == "▏" and show.bar(7 / 8, 1) == "▉"
     assert all(len(show.bar(i / 1000)) == 12 for i in range(1001))
+
+
+def test_json_is_json(capsys):
+    show.print_json({"a": [1.5, float("nan"), (float("inf"), "nan")], "b": True, "c": show})
+    found = json.loads(capsys.readouterr().out)
+    assert found["a"] == [1.5, None, [None, "nan"]] and found["b"] is True
 
 
 def test_printable():
