@@ -104,8 +104,8 @@ class _Pass:
         self.made: dict[tuple[str, tuple[int, ...]], str] = {}  # (tensor, how it was turned) -> the result
         self.weights: dict[str, str] = {}  # InnerProduct -> its weights with their columns in another order
         self.written = {ABSENT, *net.inputs}
-        self.names = set(self.specs)
-        self.titles = {layer.name for layer in net.layers}
+        self.names = dict.fromkeys(self.specs, 1)
+        self.titles = dict.fromkeys((layer.name for layer in net.layers), 1)
 
     def run(self) -> Net:
         for layer in self.net.layers:
@@ -121,16 +121,16 @@ class _Pass:
             alias = self.aliases[image]
             order = tuple(alias.order[a] for a in layer.order)
             self.aliases[layer.outputs[0]] = _Alias(alias.stored, order)
-        elif not (layer.type == "Flatten" and image and self._reorder_weights(layer)) and not self._move(
-            layer
-        ):
-            inputs = [self._plain(i) for i in layer.inputs]
-            inputs[1:2] = [self.weights.get(layer.name, i) for i in inputs[1:2]]
-            self._write(layer.replace(inputs=inputs), None)
+            return
+        if (layer.type == "Flatten" and image and self._reorder_weights(layer)) or self._move(layer):
+            return
+        inputs = [self._plain(i) for i in layer.inputs]
+        inputs[1:2] = [self.weights.get(layer.name, i) for i in inputs[1:2]]
+        self._write(layer.replace(inputs=inputs), None)
 
     def _move(self, layer: Layer) -> bool:
         """Let a layer read stored tensors, in an order other than theirs. False if it cannot, or need not."""
-        single = issubclass(type(layer), Elementwise) and len(layer.inputs) == 1
+        single = isinstance(layer, Elementwise) and len(layer.inputs) == 1
         move = _free if single else MOVES.get(layer.type)
         joins = layer.type in JOINS
         order = self._common(layer.inputs if joins else layer.inputs[:1])
@@ -190,9 +190,8 @@ class _Pass:
         if order == _identity(len(order)):
             return stored
         if (stored, order) not in self.made:
-            name = (
-                wanted if wanted in self.specs and wanted not in self.written else _fresh(wanted, self.names)
-            )
+            unwritten = wanted in self.specs and wanted not in self.written
+            name = wanted if unwritten else _fresh(wanted, self.names)
             self.made[stored, order] = name
             self.written.add(name)
             self.layers.append(self._carried_out(stored, order, name, spec))
@@ -221,7 +220,12 @@ class _Pass:
             )
             return
         rename = lambda names: [output if n == stored else n for n in names]  # noqa: E731
-        self.layers = [n.replace(inputs=rename(n.inputs), outputs=rename(n.outputs)) for n in self.layers]
+        self.layers = [
+            n.replace(inputs=rename(n.inputs), outputs=rename(n.outputs))
+            if stored in (*n.inputs, *n.outputs)
+            else n
+            for n in self.layers
+        ]
         renamed = {k: _Alias(output, a.order) for k, a in self.aliases.items() if a.stored == stored}
         self.aliases |= renamed
         self.made = {
@@ -269,12 +273,12 @@ class _Pass:
         return self.made[source.name, how]
 
 
-def _fresh(wanted: str, taken: set[str]) -> str:
-    """`wanted`, or something like it, which is taken from now on."""
-    name, count = wanted, 1
+def _fresh(wanted: str, taken: dict[str, int]) -> str:
+    """`wanted`, or it with a number behind it, which is taken from now on."""
+    name = wanted
     while name in taken:
-        name, count = f"{wanted}_{count}", count + 1
-    taken.add(name)
+        name, taken[wanted] = f"{wanted}_{taken[wanted]}", taken[wanted] + 1
+    taken[name] = 1
     return name
 
 

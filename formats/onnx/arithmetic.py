@@ -99,7 +99,7 @@ def prelu(g: Graph, node: Node, x: Value, slope: Value) -> Value:
 def combine(g: Graph, node: Node, *xs: Value) -> Value:
     if (
         node.opset < 7 and "axis" in node.attributes
-    ):  # where the second operand lies; later it lies at the end
+    ):  # where the second operand lies: later, always at the end
         behind = xs[0].rank - node.get("axis") % xs[0].rank - xs[1].rank
         xs = (xs[0], reshaped_value(g, xs[1], (*xs[1].shape, *[1] * behind)))
     if node.type in ("Sum", "Max", "Mean") and len(xs) > 2 and all(_alike(xs[0], x) for x in xs):
@@ -131,8 +131,8 @@ def reshaped_value(g: Graph, x: Value, shape: Sequence[int]) -> Value:
     """A tensor or a constant in another shape."""
     if x.array is None:
         return reshaped(g, x, shape)
-    array = g.numbers(x).reshape(shape)
-    return Value(x.name, array.shape, array=array)
+    array = g.numbers(x).reshape(tuple(map(int, shape)))
+    return Value(g.fresh(f"{x.name}/reshaped"), array.shape, array=array)
 
 
 def add(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value:
@@ -212,7 +212,7 @@ def _along(g: Graph, x: Value, other: Value, axes: Sequence[int], kind: str) -> 
         numbers = numbers.reshape((1,) * (x.rank - numbers.ndim) + numbers.shape)
         numbers = numbers.reshape(numbers.shape[axes[0] : axes[-1] + 1])
         return g.add(kind, x, _spread(g, numbers, block), axis=axes[0])
-    core = reshaped(g, other, [x.shape[a] for a in axes])
+    core = reshaped_value(g, other, [x.shape[a] for a in axes])
     if len(axes) == len(block):
         return g.add(kind, x, core, axis=axes[0])
     order = axes + [a for a in range(x.rank) if a not in axes]  # bring its axes side by side
@@ -225,9 +225,8 @@ def _span(shape: Sequence[int], other: Sequence[int]) -> list[int] | None:
         return None
     shift = len(shape) - len(other)
     axes = [shift + i for i, s in enumerate(other) if not is_one(s)]
-    return (
-        axes if all(int(other[a - shift]) == int(shape[a]) and not is_one(shape[a]) for a in axes) else None
-    )
+    fits = all(int(other[a - shift]) == int(shape[a]) and not is_one(shape[a]) for a in axes)
+    return axes if fits else None
 
 
 def _alike(a: Value, b: Value) -> bool:

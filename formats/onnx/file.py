@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...engine.errors import FbnetError, FileError, InputError
+from ...engine.errors import ConversionError, FbnetError, FileError
 
 if TYPE_CHECKING:
     import onnx
@@ -18,12 +18,12 @@ MOST_BYTES = (1 << 31) - 1  # what a protobuf message can hold
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """The checked model in `path`; data outside it stays there. Raises FileError; InputError without `onnx`."""
+    """The checked model in `path`; data outside it stays there. Raises FileError; ConversionError without `onnx`."""
     try:
         import onnx
         from google.protobuf.message import DecodeError
     except ImportError as error:
-        raise InputError(
+        raise ConversionError(
             f"{path}: reading .onnx needs the onnx package: pip install fbnet[onnx] ({error})"
         ) from None
     try:

@@ -67,9 +67,7 @@ def _shape(node: Node, value: Value) -> np.ndarray:
         for axis, size in enumerate(value.shape)
     ]
     start, end = node.get("start", 0), node.get("end", len(made))
-    return _settled(
-        np.array([*made[start:end], None], object)[:-1]
-    )  # None: keeps numpy from guessing a dtype
+    return _settled(np.array([*made[start:end], None], object)[:-1])  # with None numpy guesses no dtype
 
 
 def _constant(node: Node) -> np.ndarray:
@@ -120,9 +118,8 @@ def _result_bytes(node: Node, arrays: Sequence[Any]) -> int:
             return (max(0, int((limit - start) / step)) + 1) * 8
         case "NonZero":
             return arrays[0].size * max(1, arrays[0].ndim) * 8
-    elements = (
-        prod(np.broadcast_shapes(*shapes)) if node.type in BROADCAST.split() else sum(map(prod, shapes))
-    )
+    broadcast = node.type in BROADCAST.split()
+    elements = prod(np.broadcast_shapes(*shapes)) if broadcast else sum(map(prod, shapes))
     return elements * max(a.itemsize for a in arrays if a is not None)
 
 

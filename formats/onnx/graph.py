@@ -105,11 +105,9 @@ class Graph:
         self.constants: dict[str, Tensor] = {}
         self.problems: list[str] = []
         self.consumers: dict[str, list[Node]] = {}
-        self.sizes_fixed = (
-            False  # True once something was computed from an H or W that the file gives as a number
-        )
-        self._names = set(names)
-        self._layer_names: set[str] = set()
+        self.sizes_fixed = False  # True once a result depends on an H or W that the file gives as a number
+        self._names = dict.fromkeys(names, 1)  # name -> how often it was asked for
+        self._layer_names: dict[str, int] = {}
         self._budget = self._left = budget
         self._node: Node | None = None
 
@@ -168,11 +166,7 @@ class Graph:
 
     def fresh(self, wanted: str) -> str:
         """`wanted`, or something like it that is not a name yet."""
-        name, count = wanted, 1
-        while name in self._names:
-            name, count = f"{wanted}_{count}", count + 1
-        self._names.add(name)
-        return name
+        return _fresh(wanted, self._names)
 
     # -- the walk ------------------------------------------------------------------------------------------
 
@@ -210,11 +204,7 @@ class Graph:
         if last is not None and last.outputs == tuple(r.name for r in results):
             names = [o or r.name for o, r in zip(node.outputs, results, strict=False)]
             names += [r.name for r in results[len(names) :]]
-            name, count = node.name, 1
-            while name in self._layer_names:
-                name, count = f"{node.name}_{count}", count + 1
-            self._layer_names.add(name)
-            self.layers[-1] = last.replace(name=name, outputs=names)
+            self.layers[-1] = last.replace(name=_fresh(node.name, self._layer_names), outputs=names)
             results = [replace(r, name=n) for r, n in zip(results, names, strict=True)]
         for output, result in zip(node.outputs, results, strict=False):
             if output:
@@ -239,10 +229,9 @@ class Graph:
             return
         writer = next((i for i, layer in enumerate(self.layers) if value.name in layer.outputs), None)
         if writer is None or value.name in self.outputs or value.array is not None:
+            if value.array is not None:
+                value = replace(value, name=self.fresh(f"{output}/constant"))
             try:  # an input, a constant, or a tensor under two names: a layer that only renames
-                value = (
-                    value if value.array is None else replace(value, name=self.fresh(f"{output}/constant"))
-                )
                 value = self.add("Reshape", value, shape=(0,) * value.rank)
             except (Unsupported, *MISTAKES) as error:
                 self.problems.append(f"output {output!r}: {error}")
@@ -267,6 +256,15 @@ class Graph:
             Tensor(self.fresh(f"{layer.name}.{p}"), data=as_stored(i)) if isinstance(i, np.ndarray) else i
             for i, p in zip(layer.inputs, parameters, strict=True)
         ])  # fmt: skip
+
+
+def _fresh(wanted: str, taken: dict[str, int]) -> str:
+    """`wanted`, or it with a number behind it, which is taken from now on."""
+    name = wanted
+    while name in taken:
+        name, taken[wanted] = f"{wanted}_{taken[wanted]}", taken[wanted] + 1
+    taken[name] = 1
+    return name
 
 
 def _same_name(wired: Any, name: str) -> bool:

@@ -106,6 +106,18 @@ def test_a_number_that_changes_nothing(kind, number, agree, types):
     assert types(agree(nodes, X, {"c": np.float32(number)})) == ["ReLU"]
 
 
+def test_a_constant_used_in_two_shapes(agree):
+    """A block beside an image, and a matrix of its own."""
+    nodes = [N("Add", ["x", "c"], ["a"]), N("Concat", ["v", "c"], ["b"], axis=0), N("Max", ["v", "c"], ["d"])]
+    agree(nodes, {"x": (2, 4, 5, 3), "v": (5, 3)}, {"c": (5, 3)}, outputs=["a", "b", "d"])
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 3), (4, 1, 1), (1, 3), (2, 1, 1, 3)], ids=str)
+def test_a_constant_beside_an_open_size(shape, agree):
+    x = np.random.default_rng(3).normal(size=(2, 4, 5, 3)).astype(np.float32)
+    agree(N("Add", ["x", "c"], ["y"]), {"x": (2, 4, "h", 3)}, {"c": shape}, feeds={"x": x})
+
+
 @pytest.mark.parametrize("kind", ["Max", "Min"])
 def test_a_maximum_with_a_constant_vector(kind, agree):
     agree(N(kind, ["x", "c"], ["y"]), X, {"c": (4, 1, 1)})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import time
+
 import fbnet
 import numpy as np
 import onnx
 import pytest
-from fbnet.engine.errors import FbnetError, FileError
+from fbnet.engine.errors import ConversionError, FbnetError, FileError
 from onnx import helper, numpy_helper
 
 N = helper.make_node
@@ -84,6 +87,24 @@ def test_files_that_are_none(tmp_path):
     (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(FileError, match="cannot be read"):
         fbnet.convert(tmp_path / "folder.onnx")
+
+
+def test_without_the_library(small, tmp_path, monkeypatch):
+    (tmp_path / "tiny.onnx").write_bytes(small)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ConversionError, match=r"pip install fbnet\[onnx\]"):
+        fbnet.convert(tmp_path / "tiny.onnx")
+
+
+def test_many_nodes_of_one_name(model, tmp_path):
+    """Time grows with the number of nodes, and no faster."""
+    count = 3000
+    nodes = [N("HardSwish", [f"t{i}"], [f"t{i + 1}"], name="same") for i in range(count)]
+    path = tmp_path / "long.onnx"
+    path.write_bytes(model(nodes, {"t0": (1, 2)}, outputs=[f"t{count}"]).SerializeToString())
+    start = time.perf_counter()
+    assert len(fbnet.convert(path)) == 3 * count
+    assert time.perf_counter() - start < 10
 
 
 def test_a_tensor_that_lies_about_its_size(convert, model):
