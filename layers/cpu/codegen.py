@@ -162,7 +162,42 @@ def specialise(function: Callable, target: Target) -> Any:
         function.__code__, {**around, **changed}, function.__name__, function.__defaults__, cells or None
     )
     clone.__qualname__ = function.__qualname__
-    return njit(nogil=True, error_model="numpy")(clone)
+    return _as_text_only(njit(nogil=True, error_model="numpy")(clone))
+
+
+def _as_text_only(dispatcher: Any) -> Any:
+    """The dispatcher, which from now on gives its callers LLVM text and makes no machine code."""
+    from numba.core.registry import cpu_target
+
+    def compile_core(args: Any, returned: Any) -> Any:
+        result = _text_of(dispatcher.py_func, args, returned)
+        entry = object()  # for what would be the machine code: the key under which callers find the text
+        cpu_target.target_context.insert_user_function(entry, result.fndesc, [result.library])
+        return result._replace(entry_point=entry)
+
+    dispatcher._compiler._compile_core = compile_core
+    dispatcher.add_overload = lambda result: dispatcher.overloads.update(
+        {tuple(result.signature.args): result}
+    )
+    return dispatcher
+
+
+def _text_of(function: Callable, args: Any, returned: Any) -> Any:
+    """numba's result for a function of these types: LLVM text, and no machine code.
+
+    It would make that for this machine, which takes time, memory for ever, and fails on another target's instructions.
+    """
+    from numba.core import compiler
+    from numba.core.registry import cpu_target
+
+    flags = compiler.Flags()
+    flags.no_compile, flags.nrt, flags.error_model = True, False, "numpy"
+    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    library = cpu_target.target_context.codegen().create_library(function.__qualname__)
+    library._finalize_final_module = lambda: setattr(library, "_finalized", True)
+    return compiler.compile_extra(
+        cpu_target.typing_context, cpu_target.target_context, function, args, returned, flags, {}, library
+    )
 
 
 def _check_indices(function: Callable) -> None:
@@ -187,27 +222,12 @@ def _check_indices(function: Callable) -> None:
 def _front_end(entry: Callable, target: Target) -> Any:
     """The LLVM module of `entry(int64, int64, int64)` and all that it calls, not optimised for any machine."""
     import llvmlite.binding as llvm
-    from numba.core import compiler, errors, types
+    from numba.core import errors, types
     from numba.core.compiler_lock import global_compiler_lock
-    from numba.core.registry import cpu_target
 
-    flags = compiler.Flags()
-    flags.no_compile = True
-    flags.nrt = False
-    flags.error_model = "numpy"
-    flags.no_cpython_wrapper = True
-    flags.no_cfunc_wrapper = True
     with global_compiler_lock, _front_end_alone():
         try:
-            result = compiler.compile_extra(
-                cpu_target.typing_context,
-                cpu_target.target_context,
-                entry,
-                (types.int64,) * 3,
-                types.void,
-                flags,
-                {},
-            )
+            result = _text_of(entry, (types.int64,) * 3, types.void)
         except errors.NumbaError as error:
             reason = " ".join(str(error).split())
             raise CompileError(f"kernel {_kernel_name(entry)} cannot be compiled: {reason}") from error
@@ -285,25 +305,12 @@ def _square_root(name: str, real: str, suffix: str) -> str:
 def _elementary_ir(name: str, function: Callable, target: Target) -> str:
     """LLVM text that defines `name` by one of our own polynomials."""
     import llvmlite.binding as llvm
-    from numba.core import compiler, types
-    from numba.core.registry import cpu_target
+    from numba.core import types
 
     kind = types.float32 if function.__name__.endswith("32") else types.float64
     operands = (kind,) * function.__code__.co_argcount
-    flags = compiler.Flags()
-    flags.no_compile, flags.nrt, flags.error_model = True, False, "numpy"
-    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     with _front_end_alone():
-        dispatcher = specialise(function, target)
-        result = compiler.compile_extra(
-            cpu_target.typing_context,
-            cpu_target.target_context,
-            dispatcher.py_func,
-            operands,
-            kind,
-            flags,
-            {},
-        )
+        result = _text_of(specialise(function, target).py_func, operands, kind)
     module = llvm.parse_assembly(str(result.library._final_module))
     for linked in result.library._linking_libraries:
         module.link_in(llvm.parse_assembly(str(linked._get_module_for_linking())))
