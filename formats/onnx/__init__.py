@@ -72,7 +72,7 @@ def _convert(
     nodes = _needed([_node(n, opset, folder) for n in source.node], outputs)
     names = {name for n in nodes for name in (*n.inputs, *n.outputs)} | {i.name for i in source.input}
     stored = {t.name: t for t in source.initializer}
-    size = model.ByteSize() + sum(_outside_bytes(t) for t in source.initializer)
+    size = path.stat().st_size + sum(_outside_bytes(t) for t in source.initializer)
     g = Graph(names | set(stored), outputs, MADE_BYTES + 2 * size)
     for n in nodes:
         for i in n.inputs:

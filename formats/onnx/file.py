@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import onnx
 
 MOST_BYTES = (1 << 31) - 1  # what a protobuf message can hold
+PACKED = (21, 22, 23, 25, 26)  # UINT4, INT4, FLOAT4E2M1, UINT2, INT2: several numbers in a byte
 
 
 def load(path: Path) -> onnx.ModelProto:
@@ -51,8 +53,10 @@ def array_of(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
     try:
         if tensor.data_location == tensor.EXTERNAL:
             return _outside(tensor, folder)
-        if tensor.raw_data:
-            _check_size(tensor, len(tensor.raw_data))
+        raw = tensor.raw_data  # a copy: protobuf makes one each time
+        if raw and tensor.data_type not in PACKED and sys.byteorder == "little":
+            _check_size(tensor, len(raw))
+            return np.frombuffer(raw, _kind(tensor)).reshape(tensor.dims)
         array = numpy_helper.to_array(tensor)
         if array.shape != tuple(tensor.dims):
             raise ValueError(f"its data has shape {list(array.shape)}")
@@ -94,13 +98,10 @@ def _check_size(tensor: onnx.TensorProto, stored: int) -> None:
         raise FileError(f"tensor {tensor.name!r}: a shape has no negative sizes: {list(tensor.dims)}")
     kind = _kind(tensor)
     wanted = prod(tensor.dims) * kind.itemsize
-    if tensor.data_type not in _PACKED and wanted != stored:
+    if tensor.data_type not in PACKED and wanted != stored:
         raise FileError(
             f"tensor {tensor.name!r}: {kind}{list(tensor.dims)} is {wanted} bytes but it has {stored}"
         )
-
-
-_PACKED = (21, 22, 23, 25, 26)  # UINT4, INT4, FLOAT4E2M1, UINT2, INT2: several numbers in a byte
 
 
 def _kind(tensor: onnx.TensorProto) -> np.dtype:
