@@ -179,7 +179,7 @@ class _Pass:
         back = _inverse(order)
         if name in self.constants:
             constant = self.constants[name]
-            return self._constant(constant, back, np.transpose(constant.data, back))
+            return self._constant(constant, back, np.asarray(constant.data).transpose(back))
         alias = self.aliases[name]
         turned = tuple(alias.order[a] for a in back)
         shape = [self.specs[name].shape[a] for a in back]
@@ -255,10 +255,10 @@ class _Pass:
             return False
         for reader in readers:
             w = self.net.constants[reader.inputs[1]]
-            columns = w.data.reshape(-1, *spec.shape[1:]).transpose(_inverse(order))
-            self.weights[reader.name] = self._constant(
-                w, (*order, *spec.shape), columns.reshape(w.data.shape)
-            )
+            data = np.asarray(w.data)
+            columns = data.reshape(-1, *spec.shape[1:]).transpose(_inverse(order))
+            how = (*order, *spec.shape)
+            self.weights[reader.name] = self._constant(w, how, columns.reshape(data.shape))
         self._write(flatten.replace(inputs=[self.aliases[name].stored]), None)
         return True
 

@@ -23,7 +23,6 @@ def load(path: Path) -> onnx.ModelProto:
     """The checked model in `path`; data outside it stays there. Raises FileError; ConversionError without `onnx`."""
     try:
         import onnx
-        from google.protobuf.message import DecodeError
     except ImportError as error:
         raise ConversionError(
             f"{path}: reading .onnx needs the onnx package: pip install fbnet[onnx] ({error})"
@@ -32,16 +31,16 @@ def load(path: Path) -> onnx.ModelProto:
         if path.stat().st_size > MOST_BYTES:
             raise FileError(f"{path}: {path.stat().st_size} bytes, but an ONNX file has less than 2 GB")
         content = path.read_bytes()
-        model = onnx.load_model_from_string(content)
-        outside = any(t.data_location == t.EXTERNAL for t in model.graph.initializer)
-        onnx.checker.check_model(path if outside else content)
     except OSError as error:
         raise FileError(f"{path}: it cannot be read: {error.strerror or error}") from None
-    except DecodeError:
-        raise FileError(f"{path}: this is no ONNX file, or a damaged one: it cannot be decoded") from None
-    except FbnetError:
-        raise
-    except Exception as error:  # the checker's own error, and what its C++ throws instead of it
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's own kind, and MemoryError
+        raise FileError(f"{path}: this is no ONNX file, or a damaged one: {_first_line(error)}") from None
+    outside = any(t.data_location == t.EXTERNAL for t in model.graph.initializer)
+    try:
+        onnx.checker.check_model(path if outside else content)
+    except Exception as error:  # the checker's own kind, and what its C++ throws instead of it
         raise FileError(f"{path}: not a valid ONNX model: {_first_line(error)}") from None
     return model
 
