@@ -94,13 +94,13 @@ def _derived(a: int, operator: str, b: int, compute: Callable[[int, int], int]) 
         return b if a else 0
     if operator == "*" and not isinstance(b, Dim) and b == 0:
         return 0
-    return Dim(f"{_operand(a, operator)}{operator}{_operand(b, operator)}", size)
+    left = _operand(a, plain=operator in "+-")  # sums are read from left to right
+    return Dim(f"{left}{operator}{_operand(b, plain=operator == '+')}", size)
 
 
-def _operand(value: int, operator: str) -> str:
+def _operand(value: int, plain: bool) -> str:
     text = str(value)
-    simple = text.isidentifier() or text.isdigit() or operator == "+"
-    return text if simple else f"({text})"
+    return text if plain or text.isidentifier() or text.isdigit() else f"({text})"
 
 
 class Spec:

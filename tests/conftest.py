@@ -9,6 +9,10 @@ import pytest
 from fbnet.engine.errors import FetchError
 from fbnet.engine.settings import cache_folder
 from fbnet.tools.fetch import fetch
+from hypothesis import settings
+
+settings.register_profile("fbnet", deadline=None, max_examples=50)  # time on a busy machine proves nothing
+settings.load_profile("fbnet")
 
 
 @pytest.fixture(scope="session", autouse=True)
