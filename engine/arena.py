@@ -27,6 +27,7 @@ class Arena:
         start = -memory.ctypes.data % ALIGN
         self.memory = memory[start : start + plan.arena_bytes]
         self.constants = [plan.constant(index) for index in range(len(plan.constants))]
+        self.unset = set(plan.net.inputs)  # those that were never written
         self.views = {name: self._view(place, spec) for name, (place, spec) in plan.tensors.items()}
 
     def _view(self, place: Place, spec: Spec) -> np.ndarray:
@@ -54,6 +55,13 @@ class Arena:
                 f"call prepare with the new shape, or compile another plan"
             )
         self.views[name][...] = array
+        self.unset.discard(name)
+
+    def check_inputs(self) -> None:
+        """Raises DeviceError if an input was never set, so that nobody computes with what lay in memory."""
+        if self.unset:
+            names = ", ".join(sorted(self.unset))
+            raise DeviceError(f"{self.plan.net.name}: nobody has set {names}: call set_tensor before forward")
 
     def read(self, name: str) -> np.ndarray:
         """A copy of an input or output. Raises DeviceError if the plan does not keep that tensor."""

@@ -2,11 +2,13 @@
 
 Safe with many threads and processes at once, and where it cannot be written: a file appears whole (written aside,
 then renamed) or not at all; a lock keeps two from making the same thing twice; and without a writable folder
-everything still works, only slower.
+everything still works, only slower. What `get` returns carries a digest in its file, and is made again if a disk
+has damaged it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -44,15 +46,25 @@ class Cache:
         return None
 
     def get(self, key: str, make: Callable[[], bytes]) -> bytes:
-        """The bytes for `key`, made by `make` and kept if they are not there yet."""
-        with suppress(OSError):
-            return self.path(key).read_bytes()
-        with self.locked(key):
-            with suppress(OSError):  # another process made it while we waited
-                return self.path(key).read_bytes()
-            data = make()
-            self.put(key, [data])
+        """The bytes for `key`, made by `make` and kept if they are not there yet, or damaged."""
+        data = self._read(key)
+        if data is not None:
             return data
+        with self.locked(key):
+            data = self._read(key)  # another process may have made it while we waited
+            if data is None:
+                data = make()
+                self.put(key, [hashlib.sha256(data).digest(), data])
+            return data
+
+    def _read(self, key: str) -> bytes | None:
+        """What `get` has kept for `key`, if it is there and whole."""
+        path = self.find(key)
+        with suppress(OSError):
+            stored = path.read_bytes() if path else b""
+            if hashlib.sha256(stored[32:]).digest() == stored[:32]:
+                return stored[32:]
+        return None
 
     def put(self, key: str, chunks: list[bytes | memoryview]) -> bool:
         """Keep `chunks`, in a row, as the file for `key`; False if the folder cannot be written."""
@@ -71,7 +83,7 @@ class Cache:
         handle = None
         if fcntl is not None:
             with suppress(OSError):
-                lock = self.path(key).with_suffix(".lock")
+                lock = self.path(key).with_name(f"{key[:2]}.lock")  # a few, as they are never removed
                 lock.parent.mkdir(parents=True, exist_ok=True)
                 handle = open(lock, "a")  # noqa: SIM115 (closed below, after the block)
                 fcntl.flock(handle, fcntl.LOCK_EX)

@@ -7,7 +7,6 @@ content, shapes, device, dtype, threads, target, and the sources that decide wha
 from __future__ import annotations
 
 import hashlib
-import inspect
 import mmap
 import sys
 from collections import OrderedDict
@@ -15,24 +14,36 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import RLock
-from weakref import WeakKeyDictionary
 
 from .cache import Cache
 from .device import Device, devices
+from .dtype import dtypes
 from .errors import FileError, InputError, ShapeError
 from .kernel import kernels
-from .lower import lower
+from .layer import layers
+from .lower import lower, warn_of_fallback
 from .net import Net
 from .plan import Plan
 from .record import record
-from .rewrite import apply
+from .rewrite import apply, rewrites
 from .settings import debug_level, default_threads
+from .source import fingerprint, text_of_module
 
 PLANS_PER_NET = 8  # the least recently used is forgotten: memory must not grow with the shapes that come by
 
 _on_disk = Cache("plans", ".fbplan")
-_in_memory: WeakKeyDictionary[Net, OrderedDict[str, Plan]] = WeakKeyDictionary()
-_lock = RLock()
+
+
+class _Kept:
+    """The plans of one net that are kept in memory. It hangs on the net, so that they go when the net goes."""
+
+    def __init__(self) -> None:
+        self.lock = RLock()  # a net's own: nobody waits while another net is compiled
+        self.plans: OrderedDict[str, Plan] = OrderedDict()
+
+    @staticmethod
+    def of(net: Net) -> _Kept:
+        return vars(net).setdefault("_kept", _Kept())
 
 
 def compile_net(
@@ -47,6 +58,7 @@ def compile_net(
     Raises RegistryError, ShapeError, InputError, CompileError.
     """
     chosen = devices[device]
+    dtype = dtypes[dtype].name
     threads = default_threads() if threads is None else threads
     if threads < 1:
         raise InputError(f"a plan needs at least one thread, but got {threads}")
@@ -60,15 +72,15 @@ def compile_net(
                 f"input {name!r} is {net.inputs[name]}, but was asked for in shape {list(full[name])}"
             )
     quick = repr((device, dtype, threads, full, chosen.target))
-    with _lock:
-        plans = _in_memory.setdefault(net, OrderedDict())
-        if quick in plans:
-            plans.move_to_end(quick)
-            return plans[quick]
+    kept = _Kept.of(net)
+    with kept.lock:
+        if quick in kept.plans:
+            kept.plans.move_to_end(quick)
+            return kept.plans[quick]
         plan = _found_or_made(net, chosen, dtype, threads, full)
-        plans[quick] = plan
-        while len(plans) > PLANS_PER_NET:
-            plans.popitem(last=False)
+        kept.plans[quick] = plan
+        while len(kept.plans) > PLANS_PER_NET:
+            kept.plans.popitem(last=False)[1].rest()
     if debug_level() >= 1:
         print(plan, file=sys.stderr)
     return plan
@@ -76,14 +88,16 @@ def compile_net(
 
 def trim(net: Net) -> None:
     """Forget the plans of a net that are kept in memory."""
-    with _lock:
-        _in_memory.pop(net, None)
+    kept = _Kept.of(net)
+    with kept.lock:
+        while kept.plans:
+            kept.plans.popitem()[1].rest()
 
 
 def plan_key(net: Net, device: Device, dtype: str, threads: int, shapes: Mapping[str, Sequence[int]]) -> str:
     """32 hex digits that name everything a plan depends on."""
     parts = [net.digest, repr(sorted(shapes.items())), device.name, dtype, str(threads), device.target]
-    parts += [_sources(), *_foreign_kernels()]
+    parts += [_sources(), *_foreign_sources()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
@@ -100,6 +114,12 @@ def _found_or_made(
             if plan is None:
                 plan = _made(net, device, dtype, threads, shapes, key)
                 _on_disk.put(key, plan.chunks())
+                return plan
+    if any(step.entry < 0 for step in plan.steps):  # they name layers of the rewritten net
+        plan = plan_replace(plan, net=apply(net))
+        for step in plan.steps:
+            if step.entry < 0:
+                warn_of_fallback(plan.net[step.layer], plan.notes[step.layer])
     return plan
 
 
@@ -167,7 +187,10 @@ def _stored(net: Net, key: str) -> Plan | None:
 def _embedded(net: Net, key: str) -> Plan | None:
     """The plan for `key` that came with the net's own file, if its reader was told to trust it."""
     blob = net.plans.get(key)
-    return Plan.read(net, blob) if blob is not None else None
+    try:
+        return Plan.read(net, blob) if blob is not None else None
+    except FileError:  # a plan can always be made again
+        return None
 
 
 @lru_cache
@@ -181,12 +204,10 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
-def _foreign_kernels() -> list[str]:
-    """The source of every kernel that another package or a script has registered."""
+def _foreign_sources() -> list[str]:
+    """The text of every module outside this package that has registered something that plans depend on."""
     package = __name__.split(".")[0] + "."
-    found = []
-    for name in kernels:
-        function = kernels[name].function
-        if not function.__module__.startswith(package):
-            found.append(name + inspect.getsource(function))
-    return sorted(found)
+    owners = set().union(*(registry.owners() for registry in (layers, kernels, rewrites, dtypes, devices)))
+    foreign = [kernels[name].function for name in kernels]
+    values = [fingerprint(f) for f in foreign if not f.__module__.startswith(package)]
+    return sorted([*values, *(text_of_module(owner) for owner in owners if not owner.startswith(package))])

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 
 
 class FbnetError(Exception):
@@ -43,7 +44,7 @@ class NetError(FbnetError, ValueError):
 
 
 class FileError(FbnetError, ValueError):
-    """A file that cannot be read: truncated, damaged, foreign or hostile."""
+    """A file that cannot be read (truncated, damaged, foreign or hostile) or cannot be written."""
 
 
 class ConversionError(FbnetError, ValueError):
@@ -75,7 +76,10 @@ class InputError(FbnetError, ValueError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """' Did you mean ReLU?' for a close match (case is folded), else ''."""
-    folded = {k.casefold(): k for k in known}
-    close = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    """' Did you mean ReLU?' for a close match (case is folded), else ''.
+
+    Names may come from a hostile file, and matching takes time with their product: only so much is compared.
+    """
+    folded = {k.casefold(): k for k in islice(known, 2000) if len(k) <= 80}
+    close = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6) if len(name) <= 80 else []
     return f" Did you mean {folded[close[0]]!r}?" if close else ""

@@ -8,7 +8,8 @@ A kernel is a plain function over arrays and scalars. It fills what it is given 
             y[i] = x[i] if x[i] > 0 else alpha * math.expm1(x[i])
 
 Its parameters are named after the layer's: an input or result is an array (for an Elementwise layer flat, and cut
-into one share a thread), an attribute a scalar. What else it needs it asks for by `bind`.
+into one share a thread), an attribute a scalar. What else it needs it asks for by `bind`. Its indices count from 0:
+a negative one does not wrap, it is out of bounds.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ class Parameter:
            'block': the address of the words themselves
     dtype  numpy name of an array's elements
     split  True: the array's first axis is cut into one share a thread
+    same   an earlier parameter that is the very same array: the kernel works in place
     """
 
     name: str
@@ -90,6 +92,7 @@ class Parameter:
     dtype: str = ""
     ndim: int = 0
     split: bool = False
+    same: str = ""
 
     @property
     def words(self) -> int:
@@ -179,9 +182,9 @@ class Kernel:
     def refuses(self, call: Call) -> str:
         """'' if this kernel serves the call, else why it does not."""
         verdict = True if self.when is None else self.when(call)
-        if verdict is True:
-            return ""
-        return verdict or f"{self.name} does not serve these attributes"
+        if isinstance(verdict, str) and verdict:
+            return verdict
+        return "" if verdict else f"{self.name} does not serve these attributes"
 
     def stages(self, call: Call) -> list[Stage]:
         """The bound calls that this kernel makes, every parameter resolved."""

@@ -112,7 +112,7 @@ class Layer:
                 raise AttributeValueError(f"{self} needs the attribute {attribute}")
             try:
                 setattr(self, key, attribute.coerce(value))
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise AttributeValueError(f"{self}: {attribute} cannot be {value!r}") from None
         self.check()
 
@@ -128,8 +128,9 @@ class Layer:
         dimensions: they are ints, so ordinary arithmetic keeps them.
         """
         zeros = [None if s is None else np.zeros(s.concrete.shape, s.dtype.storage) for s in specs]
-        results = as_tuple(self.reference(*zeros))
-        return tuple(Spec(np.shape(r), dtype_of(np.asarray(r))) for r in results)
+        with np.errstate(all="ignore"):  # zeros are no real input: 0 / 0 is nothing to warn of
+            results = self.compute(zeros)
+        return tuple(Spec(r.shape, dtype_of(r)) for r in results)
 
     def reference(self, *arrays: Any) -> Any:
         """Input arrays (None for absent) -> output array(s), in numpy: the definition of the layer."""
@@ -185,8 +186,9 @@ class Layer:
         return results
 
     def compute(self, arrays: Sequence[np.ndarray | None]) -> tuple[np.ndarray, ...]:
-        """`reference` on stored arrays; every result contiguous and of a registered dtype."""
-        return tuple(np.asarray(r, order="C") for r in as_tuple(self.reference(*arrays)))
+        """`reference` on stored arrays; every result contiguous, and fp32 where numpy made float64."""
+        results = [np.asarray(r, order="C") for r in as_tuple(self.reference(*arrays))]
+        return tuple(r.astype(np.float32) if r.dtype == np.float64 else r for r in results)
 
     def _check_arity(self, count: int, absent: Sequence[bool]) -> None:
         least = len(self.parameters) - len(self.optional)

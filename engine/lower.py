@@ -120,7 +120,7 @@ class _Lowering:
             return
         kernel, layouts, why = self._choose(layer)
         if kernel is None and self.device.has_kernels:
-            warnings.warn(f"{layer} runs by its numpy reference: {why}", HostFallback, stacklevel=2)
+            warn_of_fallback(layer, why)
         self._emit(layer, kernel, layouts, why)
 
     def _choose(self, layer: Layer) -> tuple[Kernel | None, dict[str, str], str]:
@@ -203,3 +203,8 @@ class _Lowering:
 def _votes(layout: str, has: list[list[str]]) -> tuple[int, bool]:
     """How many inputs are there in a layout; between equals, the one that is not plain."""
     return sum(layout in layouts for layouts in has), layout != PLAIN
+
+
+def warn_of_fallback(layer: Layer, why: str) -> None:
+    """Say aloud that a layer runs on the host; also when its plan was made in another process."""
+    warnings.warn(f"{layer} runs by its numpy reference: {why}", HostFallback, stacklevel=2)

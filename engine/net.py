@@ -61,8 +61,8 @@ class Net:
         used = {i for layer in self.layers for i in layer.inputs}
         self.constants = MappingProxyType({k: v for k, v in pool.items() if k in used})
         self.metadata = MappingProxyType(dict(metadata or {}))
-        self.tests = tuple(MappingProxyType(dict(t)) for t in tests)
-        self.plans = MappingProxyType(dict(plans or {}))
+        self.tests = tuple(_frozen(t) for t in tests)
+        self.plans = _frozen(plans or {})
         self._check_order()
         written = [o for layer in self.layers for o in layer.outputs]
         self.outputs = tuple(outputs) if outputs is not None else tuple(o for o in written if o not in used)
@@ -142,7 +142,12 @@ class Net:
 
         if len(arrays) > len(self.inputs):
             raise InputError(f"{self.name} takes {len(self.inputs)} inputs, but got {len(arrays)}")
-        given = dict(zip(self.inputs, arrays, strict=False)) | inputs
+        given = dict(zip(self.inputs, arrays, strict=False))
+        if twice := given.keys() & inputs.keys():
+            raise InputError(
+                f"{self.name} got {', '.join(sorted(twice))} by position and by name: give it once"
+            )
+        given |= inputs
         outputs = run_once(self, self._checked_arrays(given))
         return outputs[self.outputs[0]] if len(self.outputs) == 1 else outputs
 
@@ -281,6 +286,11 @@ def as_input(name: str, spec: Spec, array: Any) -> np.ndarray:
 
 def _dtype_name(array: np.ndarray) -> str:
     return next((d.name for d in dtypes.values() if d.storage == array.dtype), str(array.dtype))
+
+
+def _frozen(mapping: Mapping[str, Any]) -> MappingProxyType[str, Any]:
+    """A read-only copy; what is read-only already stays as it is, for it may be mapped and not yet read."""
+    return mapping if isinstance(mapping, MappingProxyType) else MappingProxyType(dict(mapping))
 
 
 def _spec(value: Spec | Shape) -> Spec:

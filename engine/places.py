@@ -9,6 +9,7 @@ import numpy as np
 
 from .device import Device
 from .dtype import dtypes
+from .errors import CompileError
 from .kernel import Scratch
 from .layout import PLAIN, stored_shape
 from .lower import Lowered, LoweredNet
@@ -29,6 +30,7 @@ class Places:
 
     def __init__(self, net: Net, device: Device, lowered: LoweredNet):
         self.net, self.device, self.specs, self.layouts = net, device, lowered.specs, lowered.layouts
+        specs = lowered.specs
         self.constants: list[np.ndarray | str] = []
         self.left_out: set[tuple[int, int]] = set()  # (time, stage) of copies that need not be made
         self._regions: dict[str | int, int] = {}
@@ -37,6 +39,9 @@ class Places:
         items = lowered.items
         for item in items:
             if item.layer.alias:
+                given, made = (specs[n].concrete for n in (item.layer.inputs[0], item.layer.outputs[0]))
+                if given.nbytes != made.nbytes:
+                    raise CompileError(f"{item.layer} is an alias, but makes {made} of {given}: bytes differ")
                 self._roots[item.layer.outputs[0]] = self.root(item.layer.inputs[0])
         self._last_use = self._uses(items)
         self._blocks: dict[str, Block] = {
@@ -94,7 +99,7 @@ class Places:
 
     def _overwritten(self, item: Lowered, output: str, time: int) -> str | None:
         """The root tensor that `output` may be written over: it dies here and its kernel can work in place."""
-        if item.kernel is None or len(item.stages) != 1:
+        if item.kernel is None or len(item.stages) != 1 or len(item.layer.outputs) != 1:
             return None
         for parameter, name in zip(item.layer.input_names(), item.layer.inputs, strict=True):
             host = self.root(name)[0]

@@ -14,6 +14,7 @@ import json
 import struct
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,6 +88,12 @@ class Plan:
 
         return Session(self)
 
+    def rest(self) -> None:
+        """Close the idle sessions: their memory and threads go back."""
+        while self.idle:
+            with suppress(IndexError):  # another thread was faster
+                self.idle.pop().close()
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The input shapes that this plan is for."""
         return {name: self.tensors[name][1].shape for name in self.net.inputs}
@@ -106,7 +113,11 @@ class Plan:
     # -- on disk -------------------------------------------------------------------------------------------
 
     def chunks(self) -> list[bytes | memoryview]:
-        """The plan as bytes, in pieces: a header (magic, length, digest, JSON), then blobs at multiples of 64."""
+        """The plan as bytes, in pieces: a header (magic, length, digest, JSON), blobs at multiples of 64, the digest.
+
+        The digest is of the header and the code. At the end it shows that the constants in between are all there;
+        they are not read for it, so that opening a plan takes no longer for large ones.
+        """
         arrays = [np.ascontiguousarray(c) for c in self.constants if not isinstance(c, str)]
         packed = iter([{"shape": a.shape, "dtype": str(a.dtype)} for a in arrays])
         header = {
@@ -129,7 +140,8 @@ class Plan:
         digest = hashlib.sha256(text + b"".join(self.objects)).digest()
         start = _MAGIC + struct.pack("<Q", len(text)) + digest
         blobs: list[bytes | memoryview] = [start + text, *self.objects]
-        blobs += [memoryview(a.reshape(-1)).cast("B") if a.size else b"" for a in arrays]
+        blobs += [memoryview(a.reshape(-1).view(np.uint8)) for a in arrays]
+        blobs.append(digest)
         return [part for blob in blobs for part in (blob, bytes(aligned(len(blob)) - len(blob)))]
 
     @classmethod
@@ -160,6 +172,8 @@ class Plan:
                 size = int(np.prod(entry["shape"], dtype=np.int64))
                 constants.append(np.frombuffer(data, dtype, size, at).reshape(entry["shape"]))
                 at += aligned(size * dtype.itemsize)
+            if bytes(data[at : at + 32]) != digest:
+                raise ValueError("its end is missing")
         except (ValueError, KeyError, TypeError, struct.error) as error:
             raise FileError(f"a stored plan cannot be read: {error}") from None
         return cls(

@@ -71,6 +71,7 @@ class _Writer:
     def _step(self, time: int, number: int, stage: Stage, item: Lowered, given: Mapping[str, str]) -> Step:
         assert item.kernel is not None and stage.function is not None
         parameters, words, relocations = [], [], []
+        seen: dict[tuple, str] = {}
         for name in _parameter_names(stage):
             if name in SHARE:
                 parameters.append(Parameter(name, "share"))
@@ -92,7 +93,11 @@ class _Writer:
             if place is not None:
                 relocations.append((len(words), place.region))
             words += [place.offset if place else 0, *shape]
-            parameters.append(Parameter(name, "array", dtype, len(shape), name in (stage.split or ())))
+            split = name in (stage.split or ())
+            same = seen.setdefault((place, dtype, shape, split), name) if place else name
+            parameters.append(
+                Parameter(name, "array", dtype, len(shape), split, same if same != name else "")
+            )
         entry = self._entry(stage, parameters)
         return Step(item.layer.name, item.kernel.name, entry, tuple(map(int, words)), tuple(relocations))
 

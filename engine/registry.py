@@ -65,6 +65,10 @@ class Registry(Generic[T]):
         """Every entry, in the order of registration."""
         return list(self._entries.values())
 
+    def owners(self) -> set[str]:
+        """Every module that has registered something so far."""
+        return set(self._owners.values())
+
     def owner(self, name: str) -> str:
         """The module that registered `name`."""
         self[name]

@@ -47,32 +47,41 @@ class Dim(int):
         return int(self) == other
 
     def __add__(self, other: int) -> int:
-        return _derived(self, "+", other, int(self) + int(other))
+        return _derived(self, "+", other, int.__add__)
 
     def __radd__(self, other: int) -> int:
-        return _derived(other, "+", self, int(other) + int(self))
+        return _derived(other, "+", self, int.__add__)
 
     def __sub__(self, other: int) -> int:
-        return _derived(self, "-", other, int(self) - int(other))
+        return _derived(self, "-", other, int.__sub__)
 
     def __rsub__(self, other: int) -> int:
-        return _derived(other, "-", self, int(other) - int(self))
+        return _derived(other, "-", self, int.__sub__)
 
     def __mul__(self, other: int) -> int:
-        return _derived(self, "*", other, int(self) * int(other))
+        return _derived(self, "*", other, int.__mul__)
 
     def __rmul__(self, other: int) -> int:
-        return _derived(other, "*", self, int(other) * int(self))
+        return _derived(other, "*", self, int.__mul__)
 
     def __floordiv__(self, other: int) -> int:
-        return _derived(self, "//", other, int(self) // int(other))
+        return _derived(self, "//", other, int.__floordiv__)
+
+    def __rfloordiv__(self, other: int) -> int:
+        return _derived(other, "//", self, int.__floordiv__)
 
     def __neg__(self) -> int:
-        return _derived(0, "-", self, -int(self))
+        return _derived(0, "-", self, int.__sub__)
 
 
-def _derived(a: int, operator: str, b: int, size: int) -> int:
-    """The Dim `a operator b`, its text kept short: no +0, no *1, no //1, no +-2, products of plain 0 are plain."""
+def _derived(a: int, operator: str, b: int, compute: Callable[[int, int], int]) -> int:
+    """The Dim `a operator b`, its text kept short: no +0, no *1, no //1, no +-2, products of plain 0 are plain.
+
+    With anything but an int, like a float or a list, it is what it would be for the plain number.
+    """
+    if not isinstance(a, (int, np.integer)) or not isinstance(b, (int, np.integer)):
+        return NotImplemented
+    size = compute(int(a), int(b))
     if operator in "+-" and not isinstance(b, Dim) and b == 0:
         return a
     if operator == "+" and not isinstance(a, Dim) and a == 0:
@@ -83,13 +92,15 @@ def _derived(a: int, operator: str, b: int, size: int) -> int:
         return a
     if operator == "*" and not isinstance(a, Dim) and a in (0, 1):
         return b if a else 0
-    return Dim(f"{_operand(a, operator)}{operator}{_operand(b, operator)}", size)
+    if operator == "*" and not isinstance(b, Dim) and b == 0:
+        return 0
+    left = _operand(a, plain=operator in "+-")  # sums are read from left to right
+    return Dim(f"{left}{operator}{_operand(b, plain=operator == '+')}", size)
 
 
-def _operand(value: int, operator: str) -> str:
+def _operand(value: int, plain: bool) -> str:
     text = str(value)
-    simple = text.isidentifier() or text.isdigit() or operator == "+" or (text[0] == "(" and text[-1] == ")")
-    return text if simple else f"({text})"
+    return text if plain or text.isidentifier() or text.isdigit() else f"({text})"
 
 
 class Spec:
@@ -119,6 +130,9 @@ class Spec:
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a Spec is immutable: make another with spec.replace(...)")
+
+    def __reduce__(self) -> tuple:
+        return Spec, (self.shape, self.dtype.name, self.quantization)
 
     def replace(self, **changes) -> Spec:
         """The same Spec with another shape, dtype or quantization."""

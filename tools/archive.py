@@ -71,9 +71,9 @@ def _members(archive: Path, wanted: dict[str, File]) -> Iterator[tuple[str, IO[b
             if member.offset_data + member.size > MAX_BYTES:
                 raise FileError(f"{archive.name} unpacks to more than {MAX_BYTES >> 30} GB")
             if member.name in wanted and member.isreg():
-                stream = tar.extractfile(member)
-                assert stream is not None  # a plain file always opens
-                yield member.name, stream
+                plain = tar.extractfile(member)
+                assert plain is not None  # isreg() said so
+                yield member.name, plain
             if not wanted:
                 return
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..engine.errors import CheckError, InputError
+from ..engine.format import format_of
 from ..engine.net import Net
 from ..engine.rewrite import apply
 from ..formats import convert as read_model
 from ..formats import load, save
 from .image import Recipe
-from .options import image_options, read_labels, recipe_changes
+from .options import Shape, image_options, read_labels, recipe_changes
 from .show import json_option, print_json, table, working
+
+_FLAGS = {
+    "random_weights": "random-weights",
+    "shapes": "shape",
+}  # options of importers, as they are typed here
 
 
 @click.command()
@@ -26,12 +33,16 @@ from .show import json_option, print_json, table, working
 @click.option("--labels", type=click.Path(path_type=Path), help="Text file with one class name a line.")
 @image_options
 @click.option("--random-weights", type=int, metavar="SEED", help="Make up the weights that a prototxt lacks.")
+@click.option(
+    "--shape", type=Shape(), multiple=True, metavar="NAME=N,C,H,W", help="Input shape, if the file has none."
+)
 @json_option
 def convert(
     sources: tuple[Path, ...],
     output: Path,
     labels: Path | None,
     random_weights: int | None,
+    shape: tuple[tuple[str, tuple[int, ...]], ...],
     as_json: bool,
     **image: Any,
 ) -> None:
@@ -44,7 +55,8 @@ def convert(
     if output.suffix.lower() != ".fbnet":
         raise InputError(f"{output}: the file to write must end in .fbnet")
     names = read_labels(labels) if labels else []
-    options = {} if random_weights is None else {"random_weights": random_weights}
+    options: dict[str, Any] = {} if random_weights is None else {"random_weights": random_weights}
+    options |= {"shapes": dict(shape)} if shape else {}
     with working("converting"):
         net = convert_with(sources, labels=names, image=recipe_changes(image), **options)
         save_checked(net, output)
@@ -92,13 +104,10 @@ def convert_with(
     for source in sources:
         if not source.is_file():
             raise InputError(f"{source}: there is no such file")
-    try:
-        net = read_model(*sources, **options)
-    except TypeError as error:
-        if not options:
-            raise
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in options)
-        raise InputError(f"{sources[0].name}: its importer does not take {flags}") from error
+    taken = signature(format_of(sources[0]).read).parameters
+    if refused := [f"--{_FLAGS[name]}" for name in options if name not in taken]:
+        raise InputError(f"{sources[0].name}: its importer does not take {', '.join(refused)}")
+    net = read_model(*sources, **options)
     merged = dict(net.metadata) | dict(metadata or {})
     if labels:
         merged["labels"] = list(labels)

@@ -137,7 +137,7 @@ def _pip(package: Package, work: Path, target: Path, progress: Progress) -> str:
         (stub / "build_meta.py").write_text(_STUB)
         environment |= {
             "FBNET_PACKAGE": package.requirement,
-            "PYTHONPATH": str(stub.parent),
+            "PYTHONPATH": os.pathsep.join([str(stub.parent), *filter(None, [environment.get("PYTHONPATH")])]),
             "SETUPTOOLS_USE_DISTUTILS": "stdlib",  # else setuptools' start-up hook would look into the stub
         }
     else:
@@ -152,8 +152,16 @@ def _npm(package: Package, work: Path, target: Path, progress: Progress) -> str:
     npm = shutil.which("npm")
     if npm is None:
         raise FetchError(f"{package.requirement} needs npm, which is not installed: install Node.js")
-    command = [npm, "pack", package.requirement, "--silent", "--ignore-scripts", "--fetch-retries=2"]
-    command += ["--fetch-retry-maxtimeout=20000", "--cache", str(work / "npm")]
+    command = [
+        npm,
+        "pack",
+        package.requirement,
+        "--loglevel=error",
+        "--ignore-scripts",
+        "--cache",
+        str(work / "npm"),
+    ]
+    command += ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
     return _run(command, target, dict(os.environ), package, progress)
 
 
@@ -203,7 +211,7 @@ def _bytes_below(folder: Path) -> int:
 
 
 def _reason(log: str) -> str:
-    """The client's last word, as one short line."""
+    """What the client gives as its reason, as one short line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or ["it brought nothing"])[-1][:200]
+    errors = [line for line in lines if line.startswith(("ERROR", "npm error", "npm ERR!"))]
+    return (errors or lines[-1:] or ["it said nothing"])[0][:200]

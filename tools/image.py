@@ -38,7 +38,7 @@ CHOICES = {
 class Recipe:
     """How a photo is prepared; see above."""
 
-    size: tuple[int, int] | None = None
+    size: tuple[int, ...] | None = None
     crop: str = "stretch"
     resize: int | None = None
     filter: str = "bilinear"
@@ -60,7 +60,7 @@ class Recipe:
         resize = _numbers(given, "resize", int, (1,))
         channels = 1 if given.get("order") == "GRAY" else 3
         return cls(
-            size=size or None,  # type: ignore[arg-type] (two numbers were counted)
+            size=size or None,
             resize=resize[0] if resize else None,
             mean=_numbers(given, "mean", float, (1, channels)) or cls.mean,
             scale=_numbers(given, "scale", float, (1, channels)) or cls.scale,
@@ -68,7 +68,7 @@ class Recipe:
         )
 
 
-def _numbers(given: Mapping[str, Any], key: str, kind: type, counts: tuple[int, ...]) -> tuple:
+def _numbers(given: Mapping[str, Any], key: str, kind: type, counts: tuple[int, ...]) -> tuple[Any, ...]:
     """given[key] as a tuple of ints from 1 to MAX_SIDE, or of finite floats; () if it is not given."""
     if key not in given:
         return ()
@@ -80,16 +80,18 @@ def _numbers(given: Mapping[str, Any], key: str, kind: type, counts: tuple[int, 
     if fine and kind is int:
         fine = all(n == int(n) and 1 <= n <= MAX_SIDE for n in numbers)
     if not fine:
-        wanted = f"{' or '.join(map(str, sorted(set(counts))))} {'sizes' if kind is int else 'numbers'}"
+        count, noun = " or ".join(map(str, sorted(set(counts)))), "size" if kind is int else "number"
+        wanted = f"{count} {noun}{'s' * (max(counts) > 1)}"
         raise InputError(f"image preparation: {key} is {value!r}, but must be {wanted}")
     return tuple(kind(n) for n in numbers)
 
 
 def opened(path: str | Path) -> Image.Image:
-    """A photo, fully decoded. Raises InputError if there is none, or it is damaged or no image."""
+    """A photo, fully decoded and upright. Raises InputError if there is none, or it is damaged or no image."""
     try:
-        image = Image.open(path)
-        image.load()
+        with open(path, "rb") as file:
+            image = ImageOps.exif_transpose(Image.open(file))  # turned as the camera was held
+            image.load()
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except (Exception, Image.DecompressionBombError) as error:  # decoders raise errors of many kinds
@@ -104,20 +106,18 @@ def opened(path: str | Path) -> Image.Image:
 
 def prepare(image: Image.Image, recipe: Recipe) -> np.ndarray:
     """The photo as fp32[1,C,H,W], C = 3, or 1 for GRAY."""
-    image = _upright(image).convert("L" if recipe.order == "GRAY" else "RGB")
+    image = _opaque(image).convert("L" if recipe.order == "GRAY" else "RGB")
     pixels = _resized(image, recipe)
     if recipe.order == "BGR":
         pixels = pixels[:, :, ::-1]
-    y = (pixels - np.float32(recipe.mean)) * np.float32(recipe.scale)
+    y = (pixels - np.asarray(recipe.mean, np.float32)) * np.asarray(recipe.scale, np.float32)
     return np.ascontiguousarray(y.transpose(2, 0, 1)[None])
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turned as the camera was held, 8 bits a channel, and on white where it is transparent."""
-    image = ImageOps.exif_transpose(image)
+def _opaque(image: Image.Image) -> Image.Image:
+    """8 bits a channel, and on white where it is transparent."""
     if image.mode.startswith(("I", "F")):  # 16-bit grey, or numbers of no fixed range, which are clipped
-        numbers = np.asarray(image, np.float32)
-        numbers = numbers / 257 if image.mode.startswith("I") else numbers
+        numbers = np.asarray(image, np.float32) / np.float32(257 if image.mode.startswith("I") else 1)
         image = Image.fromarray(np.rint(np.nan_to_num(numbers).clip(0, 255)).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")

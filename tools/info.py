@@ -10,9 +10,12 @@ import click
 
 from ..engine.errors import FbnetError
 from ..engine.net import Net
+from ..engine.tensor import Spec
 from .model import open_model
 from .options import Shape
-from .show import json_option, print_json, table, working
+from .show import json_option, print_json, say, table, working
+
+LONGEST_FORMULA = 12  # characters of a symbolic size that a table shows
 
 
 @click.command()
@@ -41,24 +44,31 @@ def info(model: tuple[Path, ...], shape: tuple, device: str, threads: int | None
     if as_json:
         print_json(found)
         return
-    click.echo(f"{found['name']}: {', '.join(f'{k} {v}' for k, v in found['inputs'].items())}")
+    say(f"{found['name']}: {', '.join(f'{k} {v}' for k, v in found['inputs'].items())}")
     rows = [
-        [row["name"], row["type"], ", ".join(row["specs"]), _count(row["parameters"]), _count(row["macs"])]
+        [
+            row["name"],
+            row["type"],
+            ", ".join(map(short, row["specs"])),
+            _count(row["parameters"]),
+            _count(row["macs"]),
+        ]
         for row in found["layers"]
     ]
     table(["layer", "type", "writes", ">parameters", ">multiply-adds"], rows)
-    click.echo(f"outputs        {', '.join(found['outputs'])}")
-    click.echo(f"parameters     {found['parameters']:,} in {found['weight_bytes']:,} bytes")
-    click.echo(f"multiply-adds  {found['macs']:,} at {', '.join(found['at'])}")
+    if any("~" in row[2] for row in rows):
+        say("~ is a size that follows from the input's, at the input's usual size; --json has the formulas")
+    say(f"outputs        {', '.join(found['outputs'])}")
+    say(f"parameters     {found['parameters']:,} in {found['weight_bytes']:,} bytes")
+    say(f"multiply-adds  {found['macs']:,} at {', '.join(found['at'])}")
     if "arena_bytes" in found:
         click.echo(
             f"memory of run  {found['arena_bytes']:,} bytes, and {found['packed_bytes']:,} of packed weights"
         )
     else:
-        click.echo(f"memory of run  unknown: {found['plan_error']}")
+        say(f"memory of run  unknown: {found['plan_error']}")
     for key, value in found["metadata"].items():
-        text = f"{len(value)}: {', '.join(map(str, value[:3]))}, ..." if key == "labels" else str(value)
-        click.echo(f"{key:<14} {text}")
+        say(f"{key:<14} {_brief(value)}")
 
 
 def summary(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
@@ -70,7 +80,7 @@ def summary(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         rows.append(
             {
                 "name": layer.name, "type": layer.type, "inputs": [i for i in layer.inputs if i not in net.constants],
-                "outputs": list(layer.outputs), "specs": [str(specs[o]) for o in layer.outputs],
+                "outputs": list(layer.outputs), "specs": [specs[o] for o in layer.outputs],
                 "parameters": sum(c.spec.size for c in constants),
                 "macs": int(layer.macs(*(specs.get(i) for i in layer.inputs))),
             }
@@ -88,6 +98,12 @@ def summary(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     }
 
 
+def short(spec: Spec) -> str:
+    """A Spec in which a size that takes a long formula of the input's is '~' and its usual value."""
+    sizes = [str(size) if len(str(size)) <= LONGEST_FORMULA else f"~{int(size)}" for size in spec.shape]
+    return f"{spec.dtype}[{','.join(sizes)}]"
+
+
 def memory(
     net: Net, shapes: Mapping[str, tuple[int, ...]], device: str, threads: int | None
 ) -> dict[str, Any]:
@@ -97,6 +113,16 @@ def memory(
     except FbnetError as error:
         return {"plan_error": str(error)}
     return {"arena_bytes": plan.arena_bytes, "packed_bytes": plan.packed_bytes, "steps": len(plan.steps)}
+
+
+def _brief(value: Any) -> str:
+    """A value of the metadata in one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_brief(v)}" for k, v in value.items() if v is not None)
+    if isinstance(value, (list, tuple)):
+        text = " ".join(map(_brief, value[:3]))
+        return text if len(value) <= 3 else f"{len(value)}: {text} ..."
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _count(number: int) -> str:

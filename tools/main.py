@@ -6,15 +6,16 @@ A command's file is imported when the command runs, so that help and short comma
 
 from __future__ import annotations
 
-import os
 import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
 import click
 
 from ..engine.errors import CheckError, FbnetError, FetchError, did_you_mean
-from .show import prepare_streams
+from ..engine.settings import setting
+from .show import prepare_streams, warn
 
 COMMANDS = {  # each is the function of its name in the file of its name
     "demo": "Read ten digits and name two photos.",
@@ -23,17 +24,6 @@ COMMANDS = {  # each is the function of its name in the file of its name
     "info": "Show a model's layers, shapes, work and memory.",
     "run": "Run a model on images.",
 }
-
-
-class OneLine(click.ClickException):
-    """An error that is shown in one line."""
-
-    def __init__(self, message: str, exit_code: int):
-        super().__init__(" ".join(message.split()))
-        self.exit_code = exit_code
-
-    def show(self, file: Any = None) -> None:
-        click.echo(f"fbnet: {self.message}", file=file or sys.stderr)
 
 
 class Commands(click.Group):
@@ -61,31 +51,33 @@ class Commands(click.Group):
         prepare_streams()
         options["standalone_mode"] = False
         try:
-            code = super().main(*args, **options)
-        except BrokenPipeError:  # `fbnet zoo list | head`: the reader has seen enough
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left to flush goes there)
-            code = 141
-        except Exception as error:
-            if os.environ.get("FBNET_DEBUG"):
-                raise
-            shown = _shown(error)
-            shown.show()
-            code = shown.exit_code
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_args, **_options: warn(str(message))
+                code = super().main(*args, **options)
         except (KeyboardInterrupt, click.Abort):
-            click.echo("fbnet: interrupted", err=True)
+            warn("interrupted")
             code = 130
+        except Exception as error:
+            if isinstance(error, click.UsageError) and error.message.startswith("Usage:"):
+                click.echo(error.message, err=True)  # no arguments: click makes all of the help an error
+                sys.exit(2)
+            if setting("DEBUG", ""):
+                raise
+            text, code = _told(error)
+            warn(" ".join(text.split()))
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _shown(error: Exception) -> click.ClickException:
+def _told(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
     if isinstance(error, FbnetError):
-        return OneLine(str(error), 1 if isinstance(error, (CheckError, FetchError)) else 2)
+        return str(error), 1 if isinstance(error, (CheckError, FetchError)) else 2
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "fbnet"
-        return OneLine(f"{error.format_message()} See `{command} --help`", 2)
+        return f"{error.format_message()} See `{command} --help`", 2
     if isinstance(error, click.ClickException):
-        return OneLine(error.format_message(), 2)
-    return OneLine(f"unexpected {type(error).__name__}: {error} (FBNET_DEBUG=1 shows where)", 1)
+        return error.format_message(), 2
+    return f"unexpected {type(error).__name__}: {error} (FBNET_DEBUG=1 shows where)", 1
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -48,6 +48,10 @@ def run(
     """
     net = open_model([model])
     recipe = recipe_of(net, recipe_changes(image))
+    if not net.metadata.get("image") and not any(image.values()):
+        warn(
+            f"{model} does not say how images are prepared: taking raw {recipe.order} pixels, {recipe.crop}ed"
+        )
     names = read_labels(labels) if labels else list(net.metadata.get("labels", ()))
     paths = found_images(images)
     bad = 0

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,7 +31,7 @@ def prepare_streams() -> None:
 
 
 def console(stderr: bool = False) -> Console:
-    """A rich console on today's stdout or stderr."""
+    """A rich console on stdout or stderr, as they are now."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -44,9 +45,21 @@ def unicode_works() -> bool:
     return (getattr(sys.stdout, "encoding", "") or "").lower().startswith("utf")
 
 
+_bar_above: list[Console] = []  # the console of a bar that is shown on the terminal that results go to
+
+
 def say(text: str) -> None:
     """One line of a result, on stdout."""
-    click.echo(printable(text))
+    _write_line(printable(text))
+
+
+def _write_line(line: str) -> None:
+    if _bar_above:
+        from rich.text import Text
+
+        _bar_above[-1].print(Text(line), soft_wrap=True)
+    else:
+        click.echo(line)
 
 
 def warn(text: str) -> None:
@@ -55,8 +68,16 @@ def warn(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value, on one line."""
-    click.echo(json.dumps(value, default=str))
+    """One JSON value, on one line. JSON has no nan and no infinity: they become null."""
+    _write_line(json.dumps(_finite(value), default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def printable(text: str) -> str:
@@ -79,7 +100,7 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE, pad_edge=False)
+    drawn = Table(box=box.SIMPLE if unicode_works() else None, pad_edge=False, show_edge=False)
     for heading in columns:
         right = heading.startswith(">")
         drawn.add_column(heading.lstrip(">"), justify="right" if right else "left", overflow="fold")
@@ -111,11 +132,14 @@ def progress_bar(
     count = DownloadColumn() if unit == "B" else MofNCompleteColumn()
     note_column = TextColumn("{task.fields[note]}", markup=False)
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), note_column)
-    # Results must reach stdout itself when that is a pipe, and go above the bar when both are one terminal.
-    together = sys.stdout.isatty()
-    with Progress(*columns, console=console(stderr=True), transient=True, redirect_stdout=together) as shown:
+    with Progress(*columns, console=console(stderr=True), transient=True, redirect_stdout=False) as shown:
         task = shown.add_task(text, total=total, note="")
-        yield lambda amount=1, note="": shown.update(task, advance=amount, note=printable(note))
+        if sys.stdout.isatty():  # else results go where nobody sees the bar
+            _bar_above.append(shown.console)
+        try:
+            yield lambda amount=1, note="": shown.update(task, advance=amount, note=printable(note))
+        finally:
+            _bar_above.clear()
 
 
 @contextmanager

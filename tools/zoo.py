@@ -13,7 +13,7 @@ from . import catalogue
 from .convert import convert_with, save_checked
 from .fetch import cached, fetch
 from .options import read_labels
-from .show import json_option, print_json, progress_bar, table
+from .show import console, json_option, print_json, progress_bar, say, table
 
 
 @click.group()
@@ -37,17 +37,21 @@ def list_(as_json: bool) -> None:
                 {
                     "name": e.name, "kind": e.kind, "about": e.about, "license": e.licence, "input": e.input,
                     "bytes": e.bytes, "files": list(e.files), "package": e.package.requirement,
-                    "converts": bool(e.model), "cached": cached(e.name),
+                    "model": list(e.model), "cached": cached(e.name),
                 }
                 for e in entries
             ]
         )  # fmt: skip
         return
+    columns = ["name", ">size", "here", "what it is", "input", "licence"]
     rows = [
-        [e.name, f"{e.bytes / 1e6:.1f} MB", "here" if cached(e.name) else "", e.input, e.about, e.licence]
+        [e.name, f"{e.bytes / 1e6:.1f} MB", "yes" if cached(e.name) else "", e.about, e.input, e.licence]
         for e in entries
     ]
-    table(["name", ">size", "cached", "input", "what it is", "licence"], rows)
+    narrow = console().width < 120
+    table(columns[:4] if narrow else columns, [row[:4] if narrow else row for row in rows])
+    if narrow:
+        say("A wider terminal, or --json, shows what each reads and its licence, too.")
 
 
 @zoo.command()

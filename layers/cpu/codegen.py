@@ -11,13 +11,15 @@ What numba does not promise to keep (compiler.Flags, a code library's modules) i
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
-import linecache
 import sys
+import textwrap
 import threading
 import types as python_types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +31,9 @@ from ...engine.cache import Cache
 from ...engine.errors import CompileError
 from ...engine.kernel import Parameter
 from ...engine.settings import debug_level
+from ...engine.source import fingerprint, names_in
 from . import simd
+from .symbols import undefined
 from .target import Target
 
 ENTRY = "fbnet_entry"
@@ -43,8 +47,7 @@ _lock = threading.Lock()
 
 def object_key(function: Callable, parameters: Sequence[Parameter], target: Target) -> str:
     """What an object depends on: the function's text and all it calls, its parameters, the target, the compilers."""
-    sources = sorted(_sources(function, set()))
-    parts = [*sources, function.__qualname__, repr(list(parameters)), repr(target), compilers()]
+    parts = [fingerprint(function), repr(list(parameters)), repr(target), compilers()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
@@ -59,23 +62,6 @@ def _own_sources() -> str:
     folder = Path(__file__).parent
     names = ("simd.py", "intrinsics.py", "elementary.py", "codegen.py")
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
-
-
-def _sources(function: Callable, seen: set[str]) -> set[str]:
-    """The text of every file that `function` and the plain functions it calls are written in."""
-    linecache.checkcache(function.__code__.co_filename)
-    try:
-        lines = inspect.findsource(function)[0]
-        text = "".join(lines)
-    except OSError:
-        text = function.__code__.co_code.hex() + repr(function.__code__.co_consts)
-    if text not in seen:
-        seen.add(text)
-        for name in function.__code__.co_names:
-            value = function.__globals__.get(name)
-            if isinstance(value, python_types.FunctionType):
-                _sources(value, seen)
-    return seen
 
 
 def compile_object(function: Callable, parameters: Sequence[Parameter], target: Target) -> tuple[str, bytes]:
@@ -116,6 +102,8 @@ def _entry(function: Callable, parameters: Sequence[Parameter], target: Target) 
         elif p.kind == "float":
             scope["float32"] = np.float32
             lines.append(f"    {name} = float32(simd.float64_of_bits({words[0]}))")
+        elif p.same:  # said at compile time, or LLVM would take the slow way whenever the two overlap
+            lines.append(f"    {name} = {given[p.same]}")
         elif p.kind == "array":
             kind = np.dtype(p.dtype)
             kind = np.dtype(np.uint16) if kind == np.float16 else kind  # numba has no float16 on CPUs
@@ -152,30 +140,80 @@ def _share_of(names: list[str], itemsize: int, unit: int) -> list[str]:
 def specialise(function: Callable, target: Target) -> Any:
     """The function for numba, with what depends on the target filled in.
 
-    Global names in it change so: `simd` becomes the target's own, a PerTarget its number, and a plain function
-    is specialised in turn. A new function is made each time, since numba compiles a function once a signature.
+    Names in it that are not its own change so: `simd` becomes the target's own, a PerTarget its number, and a plain
+    function is specialised in turn. A new function is made each time, since numba compiles one once a signature.
     """
     from numba import njit
 
-    changed: dict[str, Any] = {}
-    for name in _global_names(function.__code__):
-        value = function.__globals__.get(name)
+    def filled_in(value: Any) -> Any:
         if value is simd:
-            changed[name] = simd.module_for(target)
-        elif isinstance(value, simd.PerTarget):
-            changed[name] = value.choose(target)
-        elif isinstance(value, python_types.FunctionType) and value is not function:
-            changed[name] = specialise(value, target)
+            return simd.module_for(target)
+        if isinstance(value, simd.PerTarget):
+            return value.choose(target)
+        if isinstance(value, python_types.FunctionType) and value is not function:
+            return specialise(value, target)
+        return value
+
+    _check_indices(function)
+    around = function.__globals__
+    changed = {n: filled_in(around[n]) for n in names_in(function.__code__) if n in around}
+    cells = tuple(python_types.CellType(filled_in(c.cell_contents)) for c in function.__closure__ or ())
     clone = python_types.FunctionType(
-        function.__code__, {**function.__globals__, **changed}, function.__name__, None, function.__closure__
+        function.__code__, {**around, **changed}, function.__name__, function.__defaults__, cells or None
     )
     clone.__qualname__ = function.__qualname__
-    return njit(nogil=True, error_model="numpy")(clone)
+    return _as_text_only(njit(nogil=True, error_model="numpy")(clone))
 
 
-def _global_names(code: python_types.CodeType) -> set[str]:
-    nested = [c for c in code.co_consts if isinstance(c, python_types.CodeType)]
-    return set(code.co_names).union(*(map(_global_names, nested)))
+def _as_text_only(dispatcher: Any) -> Any:
+    """The dispatcher, which from now on gives its callers LLVM text and makes no machine code."""
+    from numba.core.registry import cpu_target
+
+    def compile_core(args: Any, returned: Any) -> Any:
+        result = _text_of(dispatcher.py_func, args, returned)
+        entry = object()  # for what would be the machine code: the key under which callers find the text
+        cpu_target.target_context.insert_user_function(entry, result.fndesc, [result.library])
+        return result._replace(entry_point=entry)
+
+    dispatcher._compiler._compile_core = compile_core
+    dispatcher.add_overload = lambda result: dispatcher.overloads.update(
+        {tuple(result.signature.args): result}
+    )
+    return dispatcher
+
+
+def _text_of(function: Callable, args: Any, returned: Any) -> Any:
+    """numba's result for a function of these types: LLVM text, and no machine code.
+
+    It would make that for this machine, which takes time, memory for ever, and fails on another target's instructions.
+    """
+    from numba.core import compiler
+    from numba.core.registry import cpu_target
+
+    flags = compiler.Flags()
+    flags.no_compile, flags.nrt, flags.error_model = True, False, "numpy"
+    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    library = cpu_target.target_context.codegen().create_library(function.__qualname__)
+    library._finalize_final_module = lambda: setattr(library, "_finalized", True)
+    return compiler.compile_extra(
+        cpu_target.typing_context, cpu_target.target_context, function, args, returned, flags, {}, library
+    )
+
+
+def _check_indices(function: Callable) -> None:
+    """Refuse an index that is written as a negative number. Raises CompileError."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, SyntaxError):  # made by exec, or a lambda in the middle of a line
+        return
+    for node in ast.walk(tree):
+        indices = getattr(node.slice, "elts", [node.slice]) if isinstance(node, ast.Subscript) else []
+        for index in indices:
+            if isinstance(index, ast.UnaryOp) and isinstance(index.op, ast.USub):
+                raise CompileError(
+                    f"kernel {function.__qualname__} uses {ast.unparse(node)}:"
+                    " its indices count from 0, and negative ones do not wrap"
+                )
 
 
 # -- front end: Python -> LLVM IR ----------------------------------------------------------------------------
@@ -184,40 +222,42 @@ def _global_names(code: python_types.CodeType) -> set[str]:
 def _front_end(entry: Callable, target: Target) -> Any:
     """The LLVM module of `entry(int64, int64, int64)` and all that it calls, not optimised for any machine."""
     import llvmlite.binding as llvm
-    from numba.core import compiler, config, errors, types
+    from numba.core import errors, types
     from numba.core.compiler_lock import global_compiler_lock
-    from numba.core.registry import cpu_target
 
-    flags = compiler.Flags()
-    flags.no_compile = True
-    flags.nrt = False
-    flags.error_model = "numpy"
-    flags.no_cpython_wrapper = True
-    flags.no_cfunc_wrapper = True
-    with global_compiler_lock:
-        level = config.OPT
-        config.OPT = type(level)(0)  # numba would optimise for this machine; our target may be another
+    with global_compiler_lock, _front_end_alone():
         try:
-            result = compiler.compile_extra(
-                cpu_target.typing_context,
-                cpu_target.target_context,
-                entry,
-                (types.int64,) * 3,
-                types.void,
-                flags,
-                {},
-            )
+            result = _text_of(entry, (types.int64,) * 3, types.void)
         except errors.NumbaError as error:
             reason = " ".join(str(error).split())
             raise CompileError(f"kernel {_kernel_name(entry)} cannot be compiled: {reason}") from error
-        finally:
-            config.OPT = level
     library = result.library
     module = llvm.parse_assembly(str(library._final_module))
     for linked in library._linking_libraries:
         module.link_in(llvm.parse_assembly(str(linked._get_module_for_linking())))
     module.get_function(result.fndesc.llvm_func_name).name = "fbnet_python"
     return module
+
+
+@contextmanager
+def _front_end_alone() -> Iterator[None]:
+    """numba without two of its habits.
+
+    It would optimise for this machine, but our target may be another. And it would let every index be negative and
+    count from the end, by a comparison at each access that keeps most loops from becoming vector code.
+    """
+    from numba.core import config, types
+    from numba.np import arrayobj
+
+    def as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:
+        return context.cast(builder, index, kind, types.intp)
+
+    level, fix = config.OPT, arrayobj.fix_integer_index
+    config.OPT, arrayobj.fix_integer_index = type(level)(0), as_it_is
+    try:
+        yield
+    finally:
+        config.OPT, arrayobj.fix_integer_index = level, fix
 
 
 def _kernel_name(entry: Callable) -> str:
@@ -265,28 +305,12 @@ def _square_root(name: str, real: str, suffix: str) -> str:
 def _elementary_ir(name: str, function: Callable, target: Target) -> str:
     """LLVM text that defines `name` by one of our own polynomials."""
     import llvmlite.binding as llvm
-    from numba.core import compiler, config, types
-    from numba.core.registry import cpu_target
+    from numba.core import types
 
     kind = types.float32 if function.__name__.endswith("32") else types.float64
     operands = (kind,) * function.__code__.co_argcount
-    flags = compiler.Flags()
-    flags.no_compile, flags.nrt, flags.error_model = True, False, "numpy"
-    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-    level, config.OPT = config.OPT, type(config.OPT)(0)
-    try:
-        dispatcher = specialise(function, target)
-        result = compiler.compile_extra(
-            cpu_target.typing_context,
-            cpu_target.target_context,
-            dispatcher.py_func,
-            operands,
-            kind,
-            flags,
-            {},
-        )
-    finally:
-        config.OPT = level
+    with _front_end_alone():
+        result = _text_of(specialise(function, target).py_func, operands, kind)
     module = llvm.parse_assembly(str(result.library._final_module))
     for linked in result.library._linking_libraries:
         module.link_in(llvm.parse_assembly(str(linked._get_module_for_linking())))
@@ -305,8 +329,10 @@ def _elementary_ir(name: str, function: Callable, target: Target) -> str:
         }}""")
     )
     for value in module.functions:
-        if not value.is_declaration and value.name != name:
-            value.linkage = "internal"
+        if not value.is_declaration:
+            value.add_function_attribute("alwaysinline")  # a loop with a call in it cannot become vector code
+            if value.name != name:
+                value.linkage = "internal"
     return str(module)
 
 
@@ -345,9 +371,10 @@ def _back_end(module: Any, target: Target, name: str) -> bytes:
     builder.getModulePassManager().run(module, builder)
     if debug_level() >= 5:
         print(f"; {name} for {target}\n{module}", file=sys.stderr)
-    foreign = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
-    if open_names := sorted(set(foreign) - set(ALLOWED)):
+    data = machine.emit_object(module)
+    if open_names := sorted(undefined(data) - set(ALLOWED)):
         raise CompileError(
-            f"kernel {name} is not closed: it calls {', '.join(open_names)}, which no target can be counted on to have"
+            f"kernel {name} is not closed for {target}: it calls {', '.join(open_names)}, "
+            "which no target can be counted on to have"
         )
-    return machine.emit_object(module)
+    return data

@@ -121,6 +121,7 @@ class Cpu(Device):
 
     def forward(self, handle: Handle) -> None:
         arena = _prepared(handle)
+        arena.check_inputs()
         for item in handle.work:
             if isinstance(item, Segment):
                 handle.team.replay(item.control)

@@ -72,55 +72,106 @@ def log64(x):
 
 
 def expm164(x):
-    """e**x - 1, its Taylor series near 0."""
-    near = x * (1.0 + x * (0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * (1.0 / 120.0)))))
-    return near if abs(x) < 1e-3 else exp64(x) - 1.0
+    """e**x - 1, its Taylor series near 0; relative error below 2e-15."""
+    p = 1.0 / 87178291200.0
+    p = p * x + 1.0 / 6227020800.0
+    p = p * x + 1.0 / 479001600.0
+    p = p * x + 1.0 / 39916800.0
+    p = p * x + 1.0 / 3628800.0
+    p = p * x + 1.0 / 362880.0
+    p = p * x + 1.0 / 40320.0
+    p = p * x + 1.0 / 5040.0
+    p = p * x + 1.0 / 720.0
+    p = p * x + 1.0 / 120.0
+    p = p * x + 1.0 / 24.0
+    p = p * x + 1.0 / 6.0
+    p = p * x + 0.5
+    p = p * x + 1.0
+    return p * x if abs(x) < 0.35 else exp64(x) - 1.0
 
 
 def log1p64(x):
-    """log(1 + x), with the rounding of 1 + x put right (Goldberg 1991, theorem 4)."""
+    """log(1 + x), with the rounding of 1 + x put right (Goldberg 1991, theorem 4); relative error below 5e-16."""
     u = 1.0 + x
     y = log64(u) - ((u - 1.0) - x) / u
-    return y if u < np.inf else u
+    return y if 0.0 < u < np.inf else log64(u)
 
 
 def tanh64(x):
+    """Relative error below 2e-15."""
     t = expm164(-2.0 * abs(x))
     y = -t / (2.0 + t)
     return -y if x < 0.0 else y
 
 
 def sinh64(x):
-    return 0.5 * (expm164(x) - expm164(-x))
+    """Relative error below 2e-15; infinite where e**x is, from 709.8 on."""
+    t = expm164(abs(x))
+    y = 0.5 * (t + (t / (t + 1.0) if t < 1e300 else 1.0))
+    return -y if x < 0.0 else y
 
 
 def cosh64(x):
+    """Relative error below 5e-16; infinite where e**x is, from 709.8 on."""
     return 0.5 * (exp64(x) + exp64(-x))
 
 
 def pow64(x, y):
-    """x**y. A negative x needs a whole y; 0**0 is 1."""
+    """x**y as e**(y log x): relative error below 4e-16 (1 + |y log x|). Special cases are those of C's pow."""
     whole = np.floor(y) == y
-    odd = np.floor(0.5 * y) * 2.0 != y
+    odd = whole and np.floor(0.5 * y) * 2.0 != y
     size = exp64(y * log64(abs(x)))
-    signed = (-size if odd else size) if whole else np.nan
-    result = signed if x < 0.0 else size
-    return 1.0 if y == 0.0 else result
+    result = -size if odd and simd.bits_of_float64(x) < 0 else size
+    result = np.nan if x < 0.0 and x > -np.inf and not whole else result
+    one = y == 0.0 or x == 1.0 or (x == -1.0 and abs(y) == np.inf)
+    return 1.0 if one else result
 
 
 def erf64(x):
-    """Error function by Abramowitz & Stegun 1964, 7.1.26's method refined: series below 2, continued fraction above."""
+    """Error function; absolute error below 3e-16, relative error below 1e-15.
+
+    Its Taylor series below 1; above, 1 - exp(-x*x) * q with q = exp(x*x) * erfc(x) as a polynomial of degree 14 in
+    1 / (1 + x/2), fitted at Chebyshev points of [1, 6.2]; from there on it is 1.
+    """
     a = abs(x)
     z = a * a
-    term, total = a, a
-    for n in range(1, 40):
-        term = -term * z / n
-        total += term / (2 * n + 1)
-    tail = 0.0
-    for n in range(60, 0, -1):
-        tail = 0.5 * n / (a + tail)
-    far = 1.0 - exp64(-z) / ((a + tail) * 1.7724538509055159)
-    y = 1.1283791670955126 * total if a < 2.0 else far
+    near = -1.0 / 12449059983360000.0
+    near = near * z + 1.0 / 690452066304000.0
+    near = near * z - 1.0 / 40537905408000.0
+    near = near * z + 1.0 / 2528170444800.0
+    near = near * z - 1.0 / 168129561600.0
+    near = near * z + 1.0 / 11975040000.0
+    near = near * z - 1.0 / 918086400.0
+    near = near * z + 1.0 / 76204800.0
+    near = near * z - 1.0 / 6894720.0
+    near = near * z + 1.0 / 685440.0
+    near = near * z - 1.0 / 75600.0
+    near = near * z + 1.0 / 9360.0
+    near = near * z - 1.0 / 1320.0
+    near = near * z + 1.0 / 216.0
+    near = near * z - 1.0 / 42.0
+    near = near * z + 1.0 / 10.0
+    near = near * z - 1.0 / 3.0
+    near = near * z + 1.0
+    a = 6.2 if a > 6.2 else a
+    u = 1.0 / (1.0 + 0.5 * a)
+    u = (u - 0.45528455284552843) * 4.730769230769231
+    q = 2.2573156474798294e-11
+    q = q * u - 9.243096622052378e-11
+    q = q * u - 2.9576622970825444e-10
+    q = q * u + 3.128886280820067e-09
+    q = q * u - 1.1789570545315147e-09
+    q = q * u - 7.97019076151868e-08
+    q = q * u + 1.9400871632589196e-07
+    q = q * u + 2.169679871873277e-06
+    q = q * u - 8.229261850660218e-06
+    q = q * u - 8.617676533670469e-05
+    q = q * u + 0.00021517494697214745
+    q = q * u + 0.005825552957109481
+    q = q * u + 0.03944509737513176
+    q = q * u + 0.16312126471183797
+    q = q * u + 0.21906860662095742
+    y = 1.1283791670955126 * abs(x) * near if a < 1.0 else 1.0 - exp64(-a * a) * q
     return -y if x < 0.0 else y
 
 

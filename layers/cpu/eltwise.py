@@ -1,32 +1,24 @@
-"""Eltwise on the cpu: the first two inputs in one pass, then one pass for each further input."""
+"""Eltwise on the cpu: the first two inputs in one pass over y, then one pass for each further input."""
 
 from __future__ import annotations
 
-from math import prod
-
-from ...engine.kernel import Call, Stage, View, kernel
+from ...engine.kernel import Call, Stage, kernel
 from ..eltwise import Eltwise
 
 
 def bind(call: Call) -> list[Stage]:
     layer, count = call.layer, len(call.layer.inputs)
-    first, further = {"sum": (add, add_to), "prod": (multiply, multiply_by), "max": (largest, raise_to)}[
+    both, one_more = {"sum": (add, add_to), "prod": (multiply, multiply_by), "max": (larger, raise_to)}[
         layer.operation
     ]
-    flat = View("y", (prod(call.shape("y")),))
     factors = layer.coeff or (1.0,) * count
-
-    def stage(function, split, **params):
-        return Stage(params, split, function)
-
-    pair = dict(a=call.flat("xs0"), b=call.flat("xs1"), y=flat, factor_a=factors[0], factor_b=factors[1])
-    return [
-        stage(first, ("a", "b", "y"), **pair),
-        *[
-            stage(further, ("x", "y"), x=call.flat(f"xs{i}"), y=flat, factor=factors[i])
-            for i in range(2, count)
-        ],
-    ]
+    xs, y = [call.flat(f"xs{i}") for i in range(count)], call.flat("y")
+    # only the sum's functions have factors among their parameters; the others' are left unused
+    pair = dict(a=xs[0], b=xs[1], y=y, factor_a=factors[0], factor_b=factors[1])
+    stages = [Stage(pair, ("a", "b", "y"), both)]
+    for x, factor in zip(xs[2:], factors[2:], strict=True):
+        stages.append(Stage(dict(x=x, y=y, factor=factor), ("x", "y"), one_more))
+    return stages
 
 
 @kernel(Eltwise, device="cpu", bind=bind, inplace=("xs0", "xs1"))
@@ -50,7 +42,7 @@ def multiply_by(y, x):
         y[i] *= x[i]
 
 
-def largest(a, b, y):
+def larger(a, b, y):
     for i in range(y.size):
         y[i] = a[i] if a[i] > b[i] else b[i]
 

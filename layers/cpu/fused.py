@@ -20,8 +20,6 @@ def clamp_of(layer: Layer) -> tuple[float, float]:
     if layer.activation == "ReLU":
         return 0.0, inf
     if layer.activation == "Clip":
-        low, high = (
-            (*layer.activation_args, -inf, inf)[:2] if len(layer.activation_args) >= 2 else (-inf, inf)
-        )
+        low, high = (*layer.activation_args, *(-inf, inf)[len(layer.activation_args) :])
         return low, high
     return -inf, inf

@@ -6,6 +6,7 @@ from . import conv as conv
 from . import deconv as deconv
 from . import eltwise as eltwise
 from . import inner_product as inner_product
+from . import layout as layout
 from . import norm as norm
 from . import pool as pool
 from . import reshape as reshape

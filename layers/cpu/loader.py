@@ -56,7 +56,9 @@ def _load_elf(objects: Sequence[bytes]) -> tuple[list[int], Any]:
         for image in images:
             entries.append(image.place(memory, base, offset))
             offset += image.size
-    except (struct.error, IndexError, KeyError, ValueError) as error:
+    except PermissionError:
+        raise
+    except (struct.error, LookupError, ValueError, OverflowError, OSError) as error:
         raise DeviceError(f"a compiled object is damaged ({error}): clear the cache folder") from None
     return entries, memory
 
@@ -73,7 +75,9 @@ class _Image:
         self.sections = [struct.unpack_from("<IIQQQQIIQQ", data, table + 64 * i) for i in range(count)]
         self.offsets: dict[int, int] = {}
         self.size = 0
-        for index, (_, kind, flags, _, _, size, _, _, _, _) in enumerate(self.sections):
+        for index, (_, kind, flags, _, at, size, _, _, _, _) in enumerate(self.sections):
+            if kind != _NOBITS and at + size > len(data):
+                raise ValueError("cut short")
             if flags & _ALLOC and size and not self._is_unwind(kind):
                 self.offsets[index] = self.size
                 self.size += -(-size // _PAGE) * _PAGE
@@ -105,7 +109,7 @@ class _Image:
                         struct.pack_into("<Q", memory, place, base + target)
                     else:
                         raise ValueError(f"relocation type {info & 0xFFFFFFFF}")
-        return base + start + next(offset for name, offset in symbols.values() if name == ENTRY)
+        return base + start + {name: offset for name, offset in symbols.values()}[ENTRY]
 
     def _symbols(self) -> dict[int, tuple[str, int]]:
         """Symbol index -> name and offset in the laid out image."""

@@ -85,8 +85,8 @@ def splat(b: Builder, x):
 
 @_operation("v(vvv)")
 def fma(b: Builder, x, y, z):
-    """x * y + z, rounded once."""
-    return b.intrinsic("llvm.fma", x, y, z)
+    """x * y + z, rounded once where the target can."""
+    return b.multiply_add(x, y, z)
 
 
 @_operation("v(vv)")
@@ -121,7 +121,7 @@ def tile_fma(b: Builder, t, a, a_step, w):
     for i in range(t.rows):
         scalar = b.broadcast(b.load_at(b.offset(a, b.times(a_step, i)), b.f32))
         for j, vector in enumerate(vectors):
-            t = t.put(i, j, b.intrinsic("llvm.fma", scalar, vector, t.at(i, j)))
+            t = t.put(i, j, b.multiply_add(scalar, vector, t.at(i, j)))
     return t
 
 
@@ -173,7 +173,7 @@ def tile_dot(b: Builder, t, a, a_step, x):
         row = b.offset(a, b.times(a_step, i))
         for j, vector in enumerate(vectors):
             other = b.load_at(b.offset(row, j * b.lanes * 4), b.vector)
-            t = t.put(i, j, b.intrinsic("llvm.fma", other, vector, t.at(i, j)))
+            t = t.put(i, j, b.multiply_add(other, vector, t.at(i, j)))
     return t
 
 
@@ -324,6 +324,12 @@ class Builder:
             low, high = (self.ir.shuffle_vector(vector, vector, half) for half in halves)
             vector = self.ir.fadd(low, high)
         return self.ir.extract_element(vector, self.types.Constant(self.i32, 0))
+
+    def multiply_add(self, x, y, z):
+        """x * y + z in one instruction, or in two where llvm.fma would become a call of the C library."""
+        if self.target.fma:
+            return self.intrinsic("llvm.fma", x, y, z)
+        return self.ir.fadd(self.ir.fmul(x, y), z)
 
     def intrinsic(self, name: str, *operands):
         kind = operands[0].type

@@ -24,6 +24,7 @@ class Target:
     features   LLVM feature string, '' for the processor's own
     width      bytes of a vector register
     registers  number of vector registers
+    fma        whether it multiplies and adds in one instruction
     """
 
     name: str
@@ -32,6 +33,7 @@ class Target:
     features: str
     width: int
     registers: int
+    fma: bool = True
 
     @property
     def lanes(self) -> int:
@@ -42,20 +44,20 @@ class Target:
         return self.name
 
 
-def _x86(level: str, width: int, registers: int, features: str = "") -> Target:
-    return Target(level, "x86_64-unknown-linux-gnu", level.split("+")[0], features, width, registers)
+def _x86(level: str, width: int, registers: int, features: str = "", fma: bool = True) -> Target:
+    return Target(level, "x86_64-unknown-linux-gnu", level.split("+")[0], features, width, registers, fma)
 
 
 TARGETS = {
     t.name: t
     for t in (
-        _x86("x86-64-v2", 16, 16),
+        _x86("x86-64-v2", 16, 16, fma=False),
         _x86("x86-64-v3", 32, 16),
         _x86("x86-64-v4", 64, 32, "-prefer-256-bit"),
         Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32),
         Target("armv7", "armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp4", 16, 16),
         Target("riscv64", "riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c,+v", 16, 32),
-        Target("wasm32", "wasm32-unknown-unknown", "generic", "+simd128", 16, 16),
+        Target("wasm32", "wasm32-unknown-unknown", "generic", "+simd128", 16, 16, fma=False),
     )
 }
 

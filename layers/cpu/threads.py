@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import threading
 from functools import lru_cache
@@ -29,15 +30,24 @@ class Team:
         self._sync = words[start:]
         self._address = self._sync.ctypes.data
         self._arrived = 0  # barrier crossings of all runs so far
+        self._start()
+
+    def _start(self) -> None:
+        """Start the workers; between runs."""
+        self._process = os.getpid()
         self._lock = threading.Lock()  # guards GENERATION against a worker that is about to sleep
-        self._asleep = [False] * size
-        self._bells = [threading.Semaphore(0) for _ in range(size)]
-        self._threads = [threading.Thread(target=self._serve, args=(i,), daemon=True) for i in range(1, size)]
+        self._asleep = [False] * self.size
+        self._bells = [threading.Semaphore(0) for _ in range(self.size)]
+        self._threads = [
+            threading.Thread(target=self._serve, args=(i,), daemon=True) for i in range(1, self.size)
+        ]
         for thread in self._threads:
             thread.start()
 
     def replay(self, control: np.ndarray) -> None:
         """Run the steps of a control block on all threads; returns when the last step is done."""
+        if self._process != os.getpid():
+            self._start()  # this is a fork of the process that had the workers: none came along
         control[replay.SYNC // 8] = self._address
         control[replay.YIELD // 8] = _yield_address()
         control[replay.ARRIVED // 8] = self._arrived

@@ -38,6 +38,7 @@ class Reference(Device):
         handle.arena.write(name, array)
 
     def forward(self, handle: Handle) -> None:
+        handle.arena.check_inputs()
         for step in handle.plan.steps:
             handle.arena.compute(step.layer)
 

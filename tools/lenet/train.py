@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ...engine.layer import layers
+from ...engine.layer import Layer, layers
 from ...engine.net import Net
 from ..fetch import fetch
 from ..show import progress_bar
@@ -163,7 +164,7 @@ def train(epochs: int, seed: int) -> Weights:
 def as_net(weights: Weights) -> Net:
     """The trained weights as a Net: data (N,1,28,28) -> prob (N,10)."""
 
-    def made(kind: str, source: str, name: str, **attributes: object):
+    def made(kind: str, source: str, name: str, **attributes: Any) -> Layer:
         own = [weights[f"{name}.{p}"] for p in "wb"] if f"{name}.w" in weights else []
         return layers[kind](source, *own, name=name, **attributes)
 

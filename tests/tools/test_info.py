@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import fbnet
+import numpy as np
+from fbnet.tools.info import short
+
+LENET = Path(fbnet.__file__).parent / "tools" / "lenet" / "lenet.fbnet"
+
+
+def test_lenet(program):
+    found = program.json("info", LENET, "--device", "reference")
+    assert found["inputs"] == {"data": "fp32[N,1,28,28]"} and found["outputs"] == ["prob"]
+    assert found["parameters"] == 431_080 and found["weight_bytes"] == 4 * 431_080
+    assert found["macs"] == 288_000 + 1_600_000 + 400_000 + 5_000
+    assert [row["type"] for row in found["layers"]][:2] == ["Convolution", "Pooling"]
+    assert found["layers"][0] == {
+        "name": "conv1", "type": "Convolution", "inputs": ["data"], "outputs": ["conv1"],
+        "specs": ["fp32[N,20,24,24]"], "parameters": 520, "macs": 288_000,
+    }  # fmt: skip
+    assert found["arena_bytes"] > 0
+
+
+def test_another_shape(program):
+    found = program.json("info", LENET, "--device", "reference", "--shape", "data=3,1,28,28")
+    assert found["macs"] == 3 * 2_293_000 and found["at"] == ["data fp32[3,1,28,28]"]
+    assert "no input 'image'" in program.fails("info", LENET, "--shape", "image=1,1,28,28")
+    program.fails("info", LENET, "--shape", "data=1,2,28,28")
+
+
+def test_for_people(program):
+    result = program("info", LENET, "--device", "reference")
+    assert result.exit_code == 0
+    for text in (
+        "LeNet-5: data fp32[N,1,28,28]",
+        "conv1",
+        "431,080 in 1,724,320 bytes",
+        "2,293,000",
+        "order GRAY",
+    ):
+        assert text in result.stdout
+
+
+def test_no_plan_is_said_not_fatal(program):
+    found = program.json("info", LENET, "--device", "gpu")
+    assert "gpu" in found["plan_error"] and found["parameters"] == 431_080
+
+
+def test_long_formulas_are_short():
+    spec = fbnet.Spec(("N", 3, fbnet.Dim("((H+1)//2+1)//2", 56), fbnet.Dim("(W-1)//2", 113)))
+    assert short(spec) == "fp32[N,3,~56,(W-1)//2]"
+
+
+def test_control_characters_of_a_file_do_not_reach_the_terminal(program, tmp_path):
+    net = fbnet.load(LENET)
+    fbnet.save(net.replace(name="evil\x1b[2J", metadata={"source": "a\x07b\nc"}), tmp_path / "evil.fbnet")
+    output = program("info", tmp_path / "evil.fbnet", "--device", "reference").stdout
+    assert "\x1b" not in output and "\x07" not in output and "a b c" in output
+    assert np.all([line.isprintable() for line in output.splitlines()])
