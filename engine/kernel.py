@@ -235,22 +235,23 @@ def kernel(
     score: float = 1.0,
     inplace: Sequence[str] | None = None,
     layouts: Mapping[str, str] | None = None,
+    name: str = "",
     **options: Any,
 ) -> Callable[[Callable], Callable]:
     """Register a function as a kernel of a layer; see Kernel for the arguments. Returns the function itself.
 
-    The registered name is 'device/dtype/Layer/function'. `options` are the target's own. Raises RegistryError.
+    The registered name is 'device/dtype/Layer/function', or `name` in the function's place. `options` are the target's own. Raises RegistryError.
     """
 
     def register(function: Callable) -> Callable:
         elementwise = issubclass(layer, Elementwise)
-        name = f"{device}/{dtype}/{layer.type}/{function.__name__}"
+        full = f"{device}/{dtype}/{layer.type}/{name or function.__name__}"
         entry = Kernel(
-            name, layer.type, device, dtype, function, elementwise, bind, split, when, score,
+            full, layer.type, device, dtype, function, elementwise, bind, split, when, score,
             inplace if inplace is not None else layer.parameters[:1] if elementwise else (),
             layouts if layouts is not None else _any_layout(layer) if elementwise else {}, options,
         )  # fmt: skip
-        kernels.add(name, entry, function.__module__)
+        kernels.add(full, entry, function.__module__)
         return function
 
     return register

@@ -136,7 +136,7 @@ class _Lowering:
             if not reason:
                 why = f"score {kernel.score:g}" + "".join(f"; not {r}" for r in refusals)
                 return kernel, layouts, why
-            refusals.append(f"{kernel.function.__name__}: {reason}")
+            refusals.append(f"{kernel.name.split('/')[-1]}: {reason}")
         return (
             None,
             {},

@@ -123,7 +123,7 @@ class _Writer:
             assert item.kernel is not None
             raise CompileError(
                 f"kernel {item.kernel.name}: {item.layer}: {name!r} views {list(value.shape)} "
-                f"from element {value.offset} of {tensor} {list(whole)}, which is past its end"
+                f"from element {value.offset} of {spec}, which is past its end"
             )
         place = self.places.place(tensor)
         offset = place.offset + value.offset * spec.dtype.itemsize

@@ -17,6 +17,8 @@ AXES = ("height", "width")
 class Convolution(Layer):
     """y[m] = sum of x[c] * w[m,c] + b[m]    x: (N,C,H,W), w: (M,C/group,KH,KW), b: (M,) -> y: (N,M,OH,OW)
 
+    With a residual of y's shape, that is added before the activation.
+
     OH = (H + top + bottom - dilation * (KH - 1) - 1) // stride + 1, and OW likewise. `*` is correlation: the
     filter is not turned round. Group g's outputs see only group g's inputs. LeCun et al. 1989; dilation: Yu &
     Koltun 2015, arXiv:1511.07122. caffe.proto ConvolutionParameter.
@@ -36,7 +38,7 @@ class Convolution(Layer):
         _check_geometry(self)
         activated(np.empty(0, np.float32), self.activation, self.activation_args)
 
-    def infer(self, x: Spec, w: Spec, b: Spec | None = None) -> Spec:
+    def infer(self, x: Spec, w: Spec, b: Spec | None = None, residual: Spec | None = None) -> Spec:
         _check_ranks(x, w, "(M, C/group, KH, KW)")
         (n, c, *size), (m, channels, *kernel) = x.shape, w.shape
         if c % self.group or m % self.group:
@@ -57,9 +59,12 @@ class Convolution(Layer):
                 )
             # == (size + padding - extent) // stride + 1, in the form whose text is shortest
             out.append((size[axis] + (padding - extent + stride)) // stride)
-        return Spec((n, m, *out), x.dtype)
+        y = Spec((n, m, *out), x.dtype)
+        if residual is not None and residual.shape != y.shape:
+            raise ShapeError(f"residual is {residual} but y is {y}: they need the same shape")
+        return y
 
-    def reference(self, x, w, b=None):
+    def reference(self, x, w, b=None, residual=None):
         n, c = x.shape[:2]
         m, _, kh, kw = w.shape
         windows = self._windows(x, (kh, kw))
@@ -73,6 +78,8 @@ class Convolution(Layer):
             out[...] = (filters @ columns).reshape(m, oh, ow)
         if b is not None:
             y += b[:, None, None]
+        if residual is not None:
+            y += residual
         return activated(y, self.activation, self.activation_args)
 
     def _windows(self, x: np.ndarray, kernel: tuple[int, int]) -> np.ndarray:
@@ -82,7 +89,7 @@ class Convolution(Layer):
         windows = np.lib.stride_tricks.sliding_window_view(padded, _extents(kernel, self.dilation), (2, 3))
         return windows[:, :, ::sh, ::sw, ::dh, ::dw]
 
-    def macs(self, x: Spec, w: Spec, b: Spec | None = None) -> int:
+    def macs(self, x: Spec, w: Spec, b: Spec | None = None, residual: Spec | None = None) -> int:
         n, _, oh, ow = self.infer(x, w, b).shape
         return int(n) * int(oh) * int(ow) * w.size
 

@@ -46,6 +46,8 @@ def bind_gemm(call: Call) -> dict:
 
 def constant_weights(call: Call) -> bool | str:
     """Weights are packed when the plan is made, so they must be there by then."""
+    if call.shape("residual") != (0,):
+        return "it adds no residual"
     for name in ("w", "b"):
         if name not in call.constants and call.shape(name) != (0,):
             return f"{name} is not a constant"
@@ -145,6 +147,8 @@ def clear(to, count):
 
 def one_filter_a_channel(call: Call) -> bool | str:
     w, group = call.shape("w"), call.layer.group
+    if call.shape("residual") != (0,):
+        return "it adds no residual"
     if w[1] != 1 or w[0] != group:
         return f"group={group} but C/group={w[1]}, M={w[0]}: not one filter a channel"
     return clamps(call.layer)

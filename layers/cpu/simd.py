@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -197,6 +197,89 @@ def tile_load_add(b: Builder, t, address, step):
     return t
 
 
+@_operation("t(tiii)")
+def tile_add_blocks(b: Builder, t, address, row_step, column_step):
+    """t[i][j] += the vector at address + i * row_step + j * column_step."""
+    for j in range(t.columns):
+        block = b.offset(address, b.times(column_step, j))
+        for i in range(t.rows):
+            there = b.load_at(b.offset(block, b.times(row_step, i)), b.vector)
+            t = t.put(i, j, b.ir.fadd(t.at(i, j), there))
+    return t
+
+
+@_operation("-(tiii)")
+def tile_store_blocks(b: Builder, t, address, row_step, column_step):
+    """Write vector j of row i to address + i * row_step + j * column_step."""
+    for j in range(t.columns):
+        block = b.offset(address, b.times(column_step, j))
+        for i in range(t.rows):
+            b.store_at(t.at(i, j), b.offset(block, b.times(row_step, i)))
+
+
+@_operation("t(tf)")
+def tile_leaky(b: Builder, t, slope):
+    """x, or slope * x below 0."""
+    slope, zero = b.broadcast(slope), b.zero
+    for i in range(t.rows):
+        for j in range(t.columns):
+            x = t.at(i, j)
+            t = t.put(i, j, b.ir.select(b.ir.fcmp_ordered("<", x, zero), b.ir.fmul(x, slope), x))
+    return t
+
+
+@_operation("t(t)")
+def tile_sigmoid(b: Builder, t):
+    """1 / (1 + exp(-x)) of every number, within 3 ulp."""
+    one = b.constant(1.0)
+    for i in range(t.rows):
+        for j in range(t.columns):
+            e = _exp(b, b.ir.fneg(t.at(i, j)))
+            t = t.put(i, j, b.ir.fdiv(one, b.ir.fadd(one, e)))
+    return t
+
+
+@_operation("t(t)")
+def tile_swish(b: Builder, t):
+    """x * sigmoid(x)."""
+    one = b.constant(1.0)
+    for i in range(t.rows):
+        for j in range(t.columns):
+            x = t.at(i, j)
+            t = t.put(i, j, b.ir.fdiv(x, b.ir.fadd(one, _exp(b, b.ir.fneg(x)))))
+    return t
+
+
+@_operation("t(tff)")
+def tile_hard_swish(b: Builder, t, alpha, beta):
+    """x * clamp(alpha * x + beta, 0, 1)."""
+    alpha, beta, one = b.broadcast(alpha), b.broadcast(beta), b.constant(1.0)
+    for i in range(t.rows):
+        for j in range(t.columns):
+            x = t.at(i, j)
+            gate = b.intrinsic("llvm.fma", x, alpha, beta)
+            gate = b.ir.select(b.ir.fcmp_ordered("<", gate, b.zero), b.zero, gate)
+            gate = b.ir.select(b.ir.fcmp_ordered(">", gate, one), one, gate)
+            t = t.put(i, j, b.ir.fmul(x, gate))
+    return t
+
+
+def _exp(b: Builder, x):
+    """e**x of a vector, within 2 ulp: n = rint(x / ln 2), a degree-6 polynomial of the rest, times 2**n."""
+    x = b.ir.select(b.ir.fcmp_ordered(">", x, b.constant(88.3)), b.constant(88.3), x)
+    x = b.ir.select(b.ir.fcmp_ordered("<", x, b.constant(-87.3)), b.constant(-87.3), x)
+    shift = b.constant(12582912.0)  # 1.5 * 2**23: adding it leaves the nearest integer in the low bits
+    shifted = b.intrinsic("llvm.fma", x, b.constant(1.4426950408889634), shift)
+    n = b.ir.fsub(shifted, shift)
+    r = b.intrinsic("llvm.fma", n, b.constant(-0.693359375), x)
+    r = b.intrinsic("llvm.fma", n, b.constant(2.12194440e-4), r)
+    p = b.constant(1 / 720)
+    for coefficient in (1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0):
+        p = b.intrinsic("llvm.fma", p, r, b.constant(coefficient))
+    bits = b.ir.shl(b.ir.bitcast(shifted, b.int_vector), b.int_constant(23))
+    return b.ir.bitcast(b.ir.add(b.ir.bitcast(p, b.int_vector), bits), b.vector)
+
+
 @_operation("-(tii)")
 def tile_store(b: Builder, t, address, step):
     """Write vector j of row i to address + i * step + j vectors."""
@@ -273,6 +356,21 @@ class PerTarget:
     choose: Callable[[Target], int]
 
 
+def variant(function: Callable, **values: int | Callable) -> Callable:
+    """The function with other values for some of its module's names: one text, compiled for several sizes."""
+    return _variant(function, tuple(sorted(values.items())))
+
+
+@lru_cache(maxsize=None)
+def _variant(function: Callable, values: tuple[tuple[str, int | Callable], ...]) -> Callable:
+    scope = {**function.__globals__, **dict(values)}
+    clone = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
+    texts = (f"{k}={getattr(v, '__name__', v)}" for k, v in values)
+    clone.__qualname__ = f"{function.__qualname__}({', '.join(texts)})"
+    clone.__module__ = function.__module__
+    return clone
+
+
 class Builder:
     """What an operation emits IR with: an llvmlite IRBuilder and the target's vector type."""
 
@@ -283,6 +381,21 @@ class Builder:
         self.i32, self.i64 = llvm_ir.IntType(32), llvm_ir.IntType(64)
         self.f32, self.f64 = llvm_ir.FloatType(), llvm_ir.DoubleType()
         self.vector = llvm_ir.VectorType(self.f32, target.lanes)
+
+    @property
+    def zero(self):
+        return self.constant(0.0)
+
+    @property
+    def int_vector(self):
+        return self.types.VectorType(self.i32, self.lanes)
+
+    def constant(self, x: float):
+        """A vector of one number."""
+        return self.types.Constant(self.vector, [x] * self.lanes)
+
+    def int_constant(self, x: int):
+        return self.types.Constant(self.int_vector, [x] * self.lanes)
 
     def pointer(self, address, kind):
         return self.ir.inttoptr(address, kind.as_pointer())

@@ -185,7 +185,7 @@ def test_the_highest_score_that_serves_is_chosen_and_says_why(affine):
 
     def chosen(k):
         net = Net([affine("x", name="a")], {"x": (4, k)})
-        return lower(net, devices["cpu"], "fp32", net.specs(), 1)[0]
+        return lower(net, devices["cpu"], "fp32", net.specs(), 1).items[0]
 
     assert chosen(8).kernel.function is wide and chosen(8).why == "score 3"
     assert chosen(7).kernel.function is small

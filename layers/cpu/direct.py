@@ -1,0 +1,159 @@
+"""direct: convolution over blocks of channels, without a copy of the input. (Georganas et al. 2018, arXiv:1808.05567)
+
+A tile of ROWS places by VECTORS vectors of output channels is summed up in registers. Each step multiplies one input
+channel at ROWS places, broadcast, by that channel's VECTORS vectors of weights, which lie in the order in which they
+are used. Nothing is loaded twice in a step, and nothing is stored before the sum, the bias, the residual and the
+activation are done.
+
+Where a tile looks over the left or right edge, the stretch of the input row that it needs is first copied beside
+zeros; rows above and below the image are left out of the sum.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...engine.kernel import Call, Packed, Scratch, Stage, kernel
+from ...engine.layout import BLOCKED
+from ..conv import Convolution
+from . import simd
+from .fused import finish_of, finishes, keep
+from .tiling import best_tile
+
+# numbers of a variant
+ROWS, VECTORS = 6, 2
+STRIDE = 1  # places from one output to the next along a row
+CHANNELS = 8  # channels that lie side by side in the input: LANES, or 1 if it is plain
+
+finish = keep
+
+L2_BYTES = 256 << 10  # weights up to this size stay near while all of them pass over each place
+
+
+def serves(call: Call) -> bool | str:
+    """Constant weights, an activation that is known, and groups (if any) that fill whole vectors."""
+    for name in ("w", "b"):
+        if name not in call.constants and call.shape(name) != (0,):
+            return f"{name} is not a constant"
+    if call.layer.group > 1:
+        return f"group={call.layer.group}"
+    if min(call.shape("y")) == 0:
+        return "there is nothing to compute"
+    return finishes(call.layer)
+
+
+def serves_plain(call: Call) -> bool | str:
+    channels = call.shape("x")[1]
+    return serves(call) if channels < call.lanes else f"C={channels} fills a vector"
+
+
+def bind(call: Call) -> Stage:
+    """Weights as (group of VECTORS vectors, C, KH, KW, channel in its block, VECTORS, lanes)."""
+    layer, w, lanes = call.layer, call.constants["w"], call.lanes
+    (n, c, h, width), (_, m, oh, ow) = call.shape("x"), call.shape("y")
+    kh, kw = w.shape[2:]
+    channels = lanes if call.layout("x") == BLOCKED else 1
+    stride, (top, left, *_) = layer.stride, layer.pad
+    if kh == kw == 1 and stride == (1, 1) and not any(layer.pad):
+        h, width, oh, ow = 1, h * width, 1, oh * ow  # a row has no end that matters
+    out_blocks = -(-m // lanes)
+    tile = best_tile(ow, out_blocks, call.registers)
+    packed = pack(w, tile.vectors, channels, lanes)
+    bias = np.zeros(out_blocks * lanes, np.float32)
+    if call.shape("b") != (0,):
+        bias[:m] = call.constants["b"]
+    function, alpha, beta = finish_of(layer)
+    strip = (tile.rows - 1) * stride[1] + (kw - 1) * layer.dilation[1] + 1
+    return Stage(
+        dict(
+            x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"),
+            w=Packed(packed), b=Packed(bias), strips=Scratch((call.threads, strip * channels)),
+            n=n, c=c, h=h, width=width, oh=oh, ow=ow, kh=kh, kw=kw, stride_h=stride[0],
+            dilation_h=layer.dilation[0], dilation_w=layer.dilation[1], top=top, left=left,
+            strip=strip, alpha=float(alpha), beta=float(beta), groups=out_blocks // tile.vectors,
+            weights_inside=int(packed.nbytes <= L2_BYTES),
+        ),
+        function=simd.variant(
+            direct, ROWS=tile.rows, VECTORS=tile.vectors, STRIDE=stride[1], CHANNELS=channels, finish=function
+        ),
+    )  # fmt: skip
+
+
+def pack(w: np.ndarray, vectors: int, channels: int, lanes: int) -> np.ndarray:
+    """(M, C, KH, KW) -> (M groups, C blocks, KH, KW, channels, vectors * lanes), filled up with zeros."""
+    m, c, kh, kw = w.shape
+    groups, blocks = -(-m // (vectors * lanes)), -(-c // channels)
+    full = np.zeros((groups * vectors * lanes, blocks * channels, kh, kw), np.float32)
+    full[:m, :c] = w
+    split = full.reshape(groups, vectors * lanes, blocks, channels, kh, kw)
+    return np.ascontiguousarray(split.transpose(0, 2, 4, 5, 3, 1))
+
+
+@kernel(
+    Convolution, device="cpu", when=serves, bind=bind, score=4.0,
+    layouts={"x": BLOCKED, "y": BLOCKED, "residual": BLOCKED},
+)  # fmt: skip
+@kernel(
+    Convolution, device="cpu", when=serves_plain, bind=bind, score=5.0, name="direct_from_plain",
+    layouts={"y": BLOCKED, "residual": BLOCKED},
+)  # fmt: skip
+def direct(
+    x, y, residual, w, b, strips, n, c, h, width, oh, ow, kh, kw, stride_h, dilation_h, dilation_w, top, left,
+    strip, alpha, beta, groups, weights_inside, ith, nth,
+):  # fmt: skip
+    """One tile after another; the weights in the inner loop if they are few, the places if not."""
+    place = CHANNELS * 4  # bytes from one place to the next
+    vector = simd.LANES * 4
+    blocks = (c + CHANNELS - 1) // CHANNELS
+    last_channels = c - (blocks - 1) * CHANNELS
+    step = CHANNELS * VECTORS * vector  # bytes of weights for one place of the filter
+    across = (ow + ROWS - 1) // ROWS
+    tiles = n * oh * across
+    out_blocks = groups * VECTORS
+    edge = simd.address(strips) + ith * strip * place
+    for unit in range(tiles * groups * ith // nth, tiles * groups * (ith + 1) // nth):
+        if weights_inside:
+            tile, group = unit // groups, unit % groups
+        else:
+            tile, group = unit % tiles, unit // tiles
+        ox = min(tile % across * ROWS, ow - ROWS)
+        oy, image = tile // across % oh, tile // across // oh
+        ix, iy = ox * STRIDE - left, oy * stride_h - top
+        over_edge = ix < 0 or ix + strip > width
+        first = max(0, (-iy + dilation_h - 1) // dilation_h)
+        last = min(kh, (h - iy + dilation_h - 1) // dilation_h)
+        t = simd.tile(ROWS, VECTORS)
+        for block in range(blocks):
+            channels = last_channels if block == blocks - 1 else CHANNELS
+            rows = simd.address(x) + ((image * blocks + block) * h + iy) * width * place
+            weights = simd.address(w) + ((group * blocks + block) * kh + first) * kw * step
+            for ky in range(first, last):
+                inputs = rows + (ky * dilation_h * width + ix) * place
+                if over_edge:
+                    fill_strip(edge, inputs, ix, width, strip, CHANNELS)
+                    inputs = edge
+                for _ in range(kw):
+                    if channels == simd.LANES:
+                        t = simd.tile_fma_lanes(t, inputs, STRIDE * place, weights)
+                    else:
+                        for k in range(channels):
+                            t = simd.tile_fma(
+                                t, inputs + 4 * k, STRIDE * place, weights + k * VECTORS * vector
+                            )
+                    inputs += dilation_w * place
+                    weights += step
+        t = simd.tile_add_row(t, simd.address(b) + group * VECTORS * vector)
+        there = ((image * out_blocks + group * VECTORS) * oh + oy) * ow + ox
+        if residual.size > 0:
+            t = simd.tile_add_blocks(t, simd.address(residual) + there * vector, vector, oh * ow * vector)
+        t = finish(t, alpha, beta)
+        simd.tile_store_blocks(t, simd.address(y) + there * vector, vector, oh * ow * vector)
+
+
+def fill_strip(edge, inputs, ix, width, strip, channels):
+    """edge[i] = the input at place ix + i of its row, 0 outside; `inputs` is the address of place ix."""
+    for i in range(strip):
+        inside = 0 <= ix + i < width
+        for k in range(channels):
+            value = simd.load_scalar(inputs + (i * channels + k) * 4) if inside else np.float32(0)
+            simd.store_scalar(edge + (i * channels + k) * 4, value)
