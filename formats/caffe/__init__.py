@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def read_caffe(
     """A Caffe net, as it is deployed: phase TEST, data layers as inputs, losses as the functions inside them.
 
     paths           the .prototxt and the .caffemodel, in either order
-    random_weights  a seed for weights instead of a .caffemodel
+    random_weights  a seed, 0 or above, for weights instead of a .caffemodel
     shapes          input name -> shape, where the file tells none (a train_val's database), or another is wanted
     stages, level   Caffe's NetState, for files whose include and exclude rules ask for them
     labels          a text file with a label a line (an ImageNet id before it is dropped), or the labels
@@ -50,26 +51,23 @@ def read_caffe(
     """
     prototxt, caffemodel = _told_apart(paths)
     net = read_prototxt(prototxt)
-    graph = deployed(net, stages, level, dict(shapes or {}))
+    graph = deployed(net, stages, level, _checked(shapes or {}))
     for name in shapes or {}:
         if name not in graph.inputs:
             known = ", ".join(graph.inputs)
             raise InputError(
                 f"{prototxt}: has no input {name!r}.{did_you_mean(name, graph.inputs)} It has: {known}"
             )
-    if caffemodel is not None:
-        weights: Weights = CaffemodelWeights(caffemodel)
-    else:
-        weights = MissingWeights() if random_weights is None else RandomWeights(random_weights)
+    weights = _weights(caffemodel, random_weights)
     layers, problems = _layers(graph, weights)
+    missing = weights.missing()
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise ConversionError(f"{prototxt}: {count} in the way", problems)
-    if isinstance(weights, MissingWeights) and weights.wanted:
-        raise InputError(
-            f"{prototxt}: its .caffemodel is missing: give it too, or random_weights=SEED to go without;"
-            f" {len(weights.wanted)} layers need weights: {', '.join(weights.wanted)}"
+        raise ConversionError(
+            f"{prototxt}: {count} in the way", [*problems, missing] if missing else problems
         )
+    if missing:
+        raise InputError(f"{prototxt}: {missing}")
     metadata: dict[str, Any] = {"source": " + ".join(p.name for p in (prototxt, caffemodel) if p)}
     if labels is not None:
         metadata["labels"] = _labels(labels)
@@ -90,6 +88,25 @@ def _told_apart(paths: Sequence[Path]) -> tuple[Path, Path | None]:
         got = ", ".join(p.name for p in paths)
         raise InputError(f"a Caffe model is one .prototxt and one .caffemodel, but got {got}")
     return text[0], binary[0] if binary else None
+
+
+def _checked(shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    try:
+        return {name: tuple(map(index, shape)) for name, shape in shapes.items()}
+    except (TypeError, AttributeError):
+        raise InputError(
+            f"shapes is {shapes!r}: give input names and their sizes: {{'data': (1, 3, 224, 224)}}"
+        ) from None
+
+
+def _weights(caffemodel: Path | None, seed: int | None) -> Weights:
+    if caffemodel is not None:
+        return CaffemodelWeights(caffemodel)
+    if seed is None:
+        return MissingWeights()
+    if not isinstance(seed, int) or seed < 0:
+        raise InputError(f"random_weights is {seed!r}: give a seed, a whole number of at least 0")
+    return RandomWeights(seed)
 
 
 def _layers(graph: Graph, weights: Weights) -> tuple[list[Layer], list[str]]:

@@ -262,7 +262,7 @@ def _drop_losses(graph: Graph) -> None:
         elif predictions is None:
             kept.append(node)
         else:
-            targets.update(node.inputs[predictions:])
+            targets.update([i for i in node.inputs if i not in graph.labels][predictions:])
             inside = (INSIDE_LOSS.get(node.type, ""), *node.inputs[:1])
             if inside[0] and len(inside) == 2 and inside not in known:
                 known.add(inside)

@@ -79,7 +79,7 @@ def caffe(*types: str) -> Callable[[Callable[[Source], Layer]], Callable[[Source
 def converted(node: Node, specs: list[Spec], weights: Weights) -> Layer:
     """A node as a layer. Raises ConversionError and the errors of layers, without the node's name."""
     if node.type not in converters:
-        raise ConversionError(f"no such layer is known.{did_you_mean(node.type, converters)}".rstrip("."))
+        raise ConversionError(f"fbnet has no such layer.{did_you_mean(node.type, converters)}".rstrip("."))
     if not specs:
         raise ConversionError("reads nothing")
     return converters[node.type](Source(node, specs, weights))
@@ -150,11 +150,9 @@ def inner_product(s: Source) -> Layer:
     k = prod(s.specs[0].shape[axis:])
     if not m or not k:
         raise ConversionError(f"num_output is {m} and its input {s.specs[0]}: there is nothing to multiply")
-    w = s.weight(0, "w", (k, m) if p.transpose else (m, k), fan_in=k)
+    w = stored = s.weight(0, "w", (k, m) if p.transpose else (m, k), fan_in=k)
     if p.transpose:
-        w = Tensor(
-            f"{s.node.name}.w", Spec((m, k)), data=lambda stored=w: np.ascontiguousarray(stored.data.T)
-        )
+        w = Tensor(f"{s.node.name}.w", Spec((m, k)), lambda: np.ascontiguousarray(np.asarray(stored.data).T))
     b = [s.weight(1, "b", (m,))] if p.bias_term else []
     return s.layer("InnerProduct", w, *b, axis=axis)
 
@@ -266,8 +264,8 @@ def batch_norm(s: Source) -> Layer:
         stored = s.weight(index, parameter, (c,))
 
         def data() -> np.ndarray:
-            by = factor.data[0]
-            return stored.data * (np.float32(0) if by == 0 else np.float32(1) / by)
+            by = np.asarray(factor.data)
+            return np.asarray(stored.data) * (np.float32(1) / by if by.any() else np.float32(0))
 
         return Tensor(f"{s.node.name}.{parameter}", Spec((c,)), data=data)
 

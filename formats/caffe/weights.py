@@ -52,19 +52,31 @@ class Weights:
     def finish(self) -> None:
         """Hear that all layers were made."""
 
+    def missing(self) -> str:
+        """'' if there are weights, else that there are none."""
+        return ""
+
     def _make(self, node: Node, index: int, parameter: str, spec: Spec, fan_in: int) -> Tensor:
         raise NotImplementedError
 
 
 class MissingWeights(Weights):
-    """Neither a .caffemodel nor a seed was given; `wanted` says for which layers one is needed."""
+    """Neither a .caffemodel nor a seed was given, which is fine for a net that needs none."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.wanted: dict[str, None] = {}
+        self._wanted: dict[str, None] = {}
+
+    def missing(self) -> str:
+        if not self._wanted:
+            return ""
+        return (
+            "its .caffemodel is missing: give it too, or random_weights=SEED to go without;"
+            f" {len(self._wanted)} layers need weights: {', '.join(self._wanted)}"
+        )
 
     def _make(self, node: Node, index: int, parameter: str, spec: Spec, fan_in: int) -> Tensor:
-        self.wanted[node.name] = None
+        self._wanted[node.name] = None
         return _placeholder(node, parameter, spec)
 
 
@@ -113,9 +125,8 @@ class CaffemodelWeights(Weights):
                 f"{self.path}: {node}: blob {index} has shape {shape}, but {numbers.size} numbers"
             )
         if numbers.size != spec.size or (shape and _squeezed(shape) != _squeezed(spec.shape)):
-            has = shape or [numbers.size]
             self.problems.append(
-                f"{node}: its {parameter} is {has} in {self.path.name}, but {spec} is needed"
+                f"{node}: its {parameter} is {shape or [numbers.size]} in {self.path.name}, but {spec} is needed"
             )
             return _placeholder(node, parameter, spec)
         return Tensor(f"{node.name}.{parameter}", data=numbers.reshape(spec.shape))

@@ -151,6 +151,9 @@ def test_a_shape_the_file_does_not_tell(read, write):
     assert read(text, shapes={"data": (7, 1, 28, 28)}).inputs["data"].shape == (7, 1, 28, 28)
     with pytest.raises(InputError, match=r"has no input 'dta'\. Did you mean 'data'\? It has: data"):
         read(text, shapes={"dta": (7, 1, 28, 28)})
+    for nonsense in ({"data": "7,1,28,28"}, {"data": 7}, [("data", (1, 2))], {"data": (1.5, 2)}):
+        with pytest.raises(InputError, match="give input names and their sizes"):
+            read(text, shapes=nonsense)
 
 
 @pytest.mark.parametrize("dims", ["dim: 0 dim: 3", "dim: -1 dim: 3", "dim: 99999999 dim: 99999999"])
@@ -201,6 +204,7 @@ ENDS = [
     (layer("SigmoidCrossEntropyLoss", "loss", "ip label"), (["InnerProduct", "Sigmoid"], ["prob"])),
     (layer("EuclideanLoss", "loss", "ip label"), (["InnerProduct"], ["ip"])),
     (layer("HingeLoss", "loss", "ip label"), (["InnerProduct"], ["ip"])),
+    (layer("EuclideanLoss", "loss", "label ip"), (["InnerProduct"], ["ip"])),
     (layer("SmoothL1LossOHEM", "loss", "ip label"), (["InnerProduct"], ["ip"])),
     (layer("Accuracy", "acc", "ip label", "accuracy_param { top_k: 5 }"), (["InnerProduct"], ["ip"])),
     (layer("Silence", "quiet", "label", tops=""), (["InnerProduct"], ["ip"])),

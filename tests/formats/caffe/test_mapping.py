@@ -205,10 +205,10 @@ def test_all_unknown_layers_are_listed(read):
     with pytest.raises(ConversionError) as error:
         read(text)
     assert error.value.problems == (
-        "prior (PriorBox): no such layer is known",
-        "typo (Convolutoin): no such layer is known. Did you mean 'Convolution'?",
+        "prior (PriorBox): fbnet has no such layer",
+        "typo (Convolutoin): fbnet has no such layer. Did you mean 'Convolution'?",
         "s (Pooling): pool is STOCHASTIC: only MAX and AVE are known",
-        "out (DetectionOutput): no such layer is known",
+        "out (DetectionOutput): fbnet has no such layer",
     )
     assert "4 problems" in str(error.value)
 
@@ -220,8 +220,8 @@ def test_unknown_v1_types_are_listed(read):
     with pytest.raises(ConversionError) as error:
         read(text)
     assert error.value.problems == (
-        "a (MyLayer): no such layer is known",
-        "b (Im2col): no such layer is known",
+        "a (MyLayer): fbnet has no such layer",
+        "b (Im2col): fbnet has no such layer",
     )
 
 

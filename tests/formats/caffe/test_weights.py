@@ -188,6 +188,14 @@ def test_a_prototxt_alone(write):
         InputError, match=r"its \.caffemodel is missing: .* random_weights=SEED .* conv, bn, fc"
     ):
         fbnet.convert(*paths)
+    unknown = NET + 'layer { name: "x" type: "Foo" bottom: "fc" top: "x" }'
+    with pytest.raises(
+        ConversionError, match=r"1 problem in the way; x .* no such layer; its .caffemodel is missing"
+    ):
+        fbnet.convert(*write(unknown))
+    for seed in (-1, "1", 1.5):
+        with pytest.raises(InputError, match="give a seed"):
+            fbnet.convert(*paths, random_weights=seed)
     weightless = (
         'input: "x" input_shape { dim: 1 dim: 2 } layer { name: "r" type: "ReLU" bottom: "x" top: "r" }'
     )
