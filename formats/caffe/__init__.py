@@ -22,7 +22,8 @@ from ...engine.tensor import Spec
 from .graph import MOST_ELEMENTS, Graph, deployed
 from .mapping import converted, converters
 from .prototxt import read_prototxt
-from .weights import CaffemodelWeights, MissingWeights, RandomWeights, Weights
+from .random_weights import RandomWeights
+from .weights import CaffemodelWeights, MissingWeights, Weights
 
 WEIGHT_SUFFIXES = (".caffemodel", ".binaryproto", ".h5")
 
