@@ -148,6 +148,6 @@ class Places:
         """The region of a constant of the net, by name, or of a packed array."""
         key = constant if isinstance(constant, str) else id(constant)
         if key not in self._regions:
-            self.constants.append(constant if isinstance(constant, str) else np.ascontiguousarray(constant))
+            self.constants.append(constant if isinstance(constant, str) else np.asarray(constant, order="C"))
             self._regions[key] = len(self.constants)
         return self._regions[key]

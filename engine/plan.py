@@ -118,7 +118,7 @@ class Plan:
         The digest is of the header and the code. At the end it shows that the constants in between are all there;
         they are not read for it, so that opening a plan takes no longer for large ones.
         """
-        arrays = [np.ascontiguousarray(c) for c in self.constants if not isinstance(c, str)]
+        arrays = [np.asarray(c, order="C") for c in self.constants if not isinstance(c, str)]
         packed = iter([{"shape": a.shape, "dtype": str(a.dtype)} for a in arrays])
         header = {
             "key": self.key,

@@ -52,11 +52,15 @@ def apply(net: Net) -> Net:
     """The net after every registered rule has been applied as often as it can be."""
     graph = _Graph(net)
     rules = rewrites.values()
-    position = 0
-    while position < len(graph.layers):
-        changed = any(graph.try_rule(rule, position) for rule in rules)
-        # what was replaced may now fit a longer chain that starts earlier
-        position = max(0, position - 2) if changed else position + 1
+    changed = True
+    while changed:  # what was replaced may now fit a chain that starts earlier, not always next to it
+        changed = False
+        position = 0
+        while position < len(graph.layers):
+            if any(graph.try_rule(rule, position) for rule in rules):
+                changed = True
+            else:
+                position += 1
     return net.replace(layers=graph.layers, constants=graph.constants, outputs=graph.outputs)
 
 

@@ -54,13 +54,15 @@ def make(name: str, signature: str, emit: Callable, target: Target) -> Any:
 
     def typing(*given: types.Type) -> Any:
         tile = next((g for g in given if isinstance(g, TileType)), None)
-        if "l" in operands:
-            if not all(isinstance(g, types.IntegerLiteral) for g in given):
-                return None
-            sizes = [g.literal_value for g in given]
-            return TileType(target.lanes, *sizes)(*given), _literal_code(emit, target, sizes)
+        literal = [k for k, o in enumerate(operands) if o == "l"]
+        if not all(isinstance(given[k], types.IntegerLiteral) for k in literal):
+            return None
+        sizes = {k: given[k].literal_value for k in literal}
+        if tile is None and literal:
+            return TileType(target.lanes, *sizes.values())(*given), _code(emit, target, None, sizes)
         kinds = {**_SCALARS, "v": VectorType(target.lanes), "t": tile}
-        return kinds[result](*(kinds[o] for o in operands)), _code(emit, target, tile)
+        taken = (given[k] if o == "l" else kinds[o] for k, o in enumerate(operands))
+        return kinds[result](*taken), _code(emit, target, tile, sizes)
 
     # numba reads the number of arguments from the signature
     names = ", ".join(f"a{i}" for i in range(len(operands)))
@@ -69,23 +71,20 @@ def make(name: str, signature: str, emit: Callable, target: Target) -> Any:
     return intrinsic(prefer_literal="l" in operands)(scope[name])
 
 
-def _code(emit: Callable, target: Target, tile: TileType | None) -> Callable:
+def _code(emit: Callable, target: Target, tile: TileType | None, sizes: dict[int, int]) -> Callable:
+    """The lowering of an operation; `sizes` are its literal operands by position."""
+
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        values = [
+        values: list[Any] = [
             Tile(builder, a, tile.rows, tile.columns) if tile and isinstance(k, TileType) else a
             for a, k in zip(args, signature.args, strict=True)
         ]
+        for position, size in sizes.items():
+            values[position] = size
         result = emit(Builder(builder, target), *values)
         if signature.return_type == types.void:
             return context.get_dummy_value()
         return result.value if isinstance(result, Tile) else result
-
-    return code
-
-
-def _literal_code(emit: Callable, target: Target, sizes: list[int]) -> Callable:
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return emit(Builder(builder, target), *sizes).value
 
     return code
 

@@ -4,6 +4,7 @@ from . import activation as activation
 from . import concat as concat
 from . import conv as conv
 from . import deconv as deconv
+from . import depthwise as depthwise
 from . import direct as direct
 from . import eltwise as eltwise
 from . import inner_product as inner_product

@@ -133,6 +133,24 @@ def tile_fma_lanes(b: Builder, t, a, a_step, w):
     return t
 
 
+@_operation("t(tiilll)")
+def tile_fma_row(b: Builder, t, inputs, w, taps, stride, dilation):
+    """t[i][0] += sum over taps k of (vector at place i * stride + k * dilation of inputs) * (k-th vector of w).
+
+    Every vector of inputs is loaded once, for all the sums that it is part of.
+    """
+    size = b.lanes * 4
+    weights = [b.load_at(b.offset(w, k * size), b.vector) for k in range(taps)]
+    for place in range((t.rows - 1) * stride + (taps - 1) * dilation + 1):
+        uses = [(place - k * dilation, k) for k in range(taps)]
+        uses = [(at // stride, k) for at, k in uses if at % stride == 0 and 0 <= at // stride < t.rows]
+        if uses:
+            vector = b.load_at(b.offset(inputs, place * size), b.vector)
+            for i, k in uses:
+                t = t.put(i, 0, b.intrinsic("llvm.fma", vector, weights[k], t.at(i, 0)))
+    return t
+
+
 @_operation("t(ti)")
 def tile_add_row(b: Builder, t, address):
     """t[i][j] += the j-th vector from address, for every row i: a bias."""

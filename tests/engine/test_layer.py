@@ -87,7 +87,7 @@ def test_attributes_of_another_kind_are_refused(every_kind, name, given):
 
 
 def test_an_attribute_without_default_is_needed(every_kind):
-    with pytest.raises(AttributeValueError, match="TestEveryKind needs the attribute count: int$"):
+    with pytest.raises(AttributeValueError, match=r"TestEveryKind needs the attribute count: int$"):
         every_kind()
 
 
@@ -193,7 +193,7 @@ def test_errors_of_a_layer_are_named():
     for shape in ((2,), (2, 2), (2, 2, 2)):
         with pytest.raises(ShapeError, match=r"^b \(TestBroken\).*oh no$"):
             Broken("x", name="b").infer_outputs([Spec(shape)])
-    with pytest.raises(ShapeError, match="Layer does not take .*defines no reference"):
+    with pytest.raises(ShapeError, match=r"Layer does not take .*defines no reference"):
         Layer("x").infer_outputs([])
 
 
