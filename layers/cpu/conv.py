@@ -1,4 +1,4 @@
-"""Convolution on the cpu: as one blocked matrix product, and plane by plane where every channel has its own filter."""
+"""Convolution on the cpu as one blocked matrix product: any groups, strides and dilations, tensors as they are."""
 
 from __future__ import annotations
 
@@ -143,52 +143,3 @@ def copy(to, source, count, step):
 def clear(to, count):
     for i in range(count):
         simd.store_scalar(to + i * 4, np.float32(0))
-
-
-def one_filter_a_channel(call: Call) -> bool | str:
-    w, group = call.shape("w"), call.layer.group
-    if call.shape("residual") != (0,):
-        return "it adds no residual"
-    if w[1] != 1 or w[0] != group:
-        return f"group={group} but C/group={w[1]}, M={w[0]}: not one filter a channel"
-    return clamps(call.layer)
-
-
-def bind_depthwise(call: Call) -> dict:
-    layer, (_, _, kh, kw) = call.layer, call.shape("w")
-    low, high = clamp_of(layer)
-    return dict(
-        x=call.planes("x"), y=call.planes("y"), channels=layer.group, kh=kh, kw=kw,
-        w=call.flat("w"), stride_h=layer.stride[0], stride_w=layer.stride[1], dilation_h=layer.dilation[0],
-        dilation_w=layer.dilation[1], top=layer.pad[0], left=layer.pad[1], low=low, high=high,
-    )  # fmt: skip
-
-
-@kernel(Convolution, device="cpu", when=one_filter_a_channel, bind=bind_depthwise, score=2.0)
-def depthwise(
-    x, w, b, y, channels, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, low, high, ith, nth
-):
-    """Each plane by itself: row by row of y, one multiply-add of a whole row for each tap."""
-    planes, oh, ow = y.shape
-    _, h, width = x.shape
-    for plane in range(planes * ith // nth, planes * (ith + 1) // nth):
-        channel = plane % channels
-        bias = b[channel] if b.size > 0 else np.float32(0)
-        for oy in range(oh):
-            for ox in range(ow):
-                y[plane, oy, ox] = bias
-            for ky in range(kh):
-                iy = oy * stride_h - top + ky * dilation_h
-                if iy < 0 or iy >= h:
-                    continue
-                for kx in range(kw):
-                    tap = w[(channel * kh + ky) * kw + kx]
-                    ix = kx * dilation_w - left
-                    first = max(0, (-ix + stride_w - 1) // stride_w)
-                    last = min(ow, (width - ix + stride_w - 1) // stride_w)
-                    for ox in range(first, last):
-                        y[plane, oy, ox] += tap * x[plane, iy, ox * stride_w + ix]
-            for ox in range(ow):
-                value = y[plane, oy, ox]
-                value = low if value < low else value
-                y[plane, oy, ox] = high if value > high else value
