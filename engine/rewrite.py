@@ -123,8 +123,6 @@ class _Graph:
                 or readers[0].type != kind
             ):
                 return None
-            if readers[0].inputs[0] != outputs[0]:
-                return None
             chain.append(readers[0])
         return chain
 

@@ -44,6 +44,20 @@ def fold_bias(conv: Layer, bias: Layer, constants: Constants) -> Layer | None:
     return _scaled(conv, np.ones(len(data)), data, constants)
 
 
+@rewrite("Convolution", "Eltwise")
+def fuse_residual(conv: Layer, add: Layer, constants: Constants) -> Layer | None:
+    """conv(x) + other: the other is added while the result is stored. (He et al. 2015, arXiv:1512.03385)"""
+    x, w, b, residual = (*conv.inputs, "", "")[:4]
+    others = [name for name in add.inputs if name != conv.outputs[0]]
+    plain_sum = add.operation == "sum" and all(c == 1 for c in add.coeff)
+    if not plain_sum or len(add.inputs) != 2 or len(others) != 1 or conv.activation or residual:
+        return None
+    one_filter_a_channel = w in constants and conv.group > 1 and constants[w].spec.shape[1] == 1
+    if w not in constants or one_filter_a_channel or (b and b not in constants):
+        return None
+    return conv.replace(inputs=(x, w, b, others[0]))
+
+
 @rewrite("Convolution", "ReLU")
 def fuse_relu_into_convolution(conv: Layer, relu: Layer, constants: Constants) -> Layer | None:
     """A rectifier is applied while the result is stored."""
@@ -78,8 +92,8 @@ def _constant(layer: Layer, constants: Constants) -> bool:
 
 def _scaled(conv: Layer, scale: np.ndarray, shift: np.ndarray | float, constants: Constants) -> Layer | None:
     """The convolution whose result is `scale * conv(x) + shift`, a number an output channel; computed in float64."""
-    x, w, b = (*conv.inputs, "")[:3]
-    if conv.activation or w not in constants or (b and b not in constants):
+    x, w, b, residual = (*conv.inputs, "", "")[:4]
+    if conv.activation or residual or w not in constants or (b and b not in constants):
         return None
     bias = constants[b].data.astype(np.float64) * scale + shift if b else np.broadcast_to(shift, scale.shape)
     weights = constants[w].data * scale[:, None, None, None]

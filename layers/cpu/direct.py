@@ -31,12 +31,10 @@ L2_BYTES = 256 << 10  # weights up to this size stay near while all of them pass
 
 
 def serves(call: Call) -> bool | str:
-    """Constant weights, an activation that is known, and groups (if any) that fill whole vectors."""
+    """Constant weights and an activation that is known."""
     for name in ("w", "b"):
         if name not in call.constants and call.shape(name) != (0,):
             return f"{name} is not a constant"
-    if call.layer.group > 1:
-        return f"group={call.layer.group}"
     if min(call.shape("y")) == 0:
         return "there is nothing to compute"
     return finishes(call.layer)
@@ -44,6 +42,8 @@ def serves(call: Call) -> bool | str:
 
 def serves_plain(call: Call) -> bool | str:
     channels = call.shape("x")[1]
+    if call.layer.group > 1:
+        return f"group={call.layer.group}"
     return serves(call) if channels < call.lanes else f"C={channels} fills a vector"
 
 
@@ -57,8 +57,11 @@ def bind(call: Call) -> Stage:
     if kh == kw == 1 and stride == (1, 1) and not any(layer.pad):
         h, width, oh, ow = 1, h * width, 1, oh * ow  # a row has no end that matters
     out_blocks = -(-m // lanes)
-    tile = best_tile(ow, out_blocks, call.registers)
-    packed = pack(w, tile.vectors, channels, lanes)
+    # a tile of several vectors must not mix groups that see different channels
+    most = out_blocks if layer.group == 1 else max(1, m // layer.group // lanes)
+    tile = best_tile(ow, out_blocks, call.registers, most)
+    starts, span = seen_blocks(m, c, layer.group, tile.vectors * lanes, channels)
+    packed = pack(w, layer.group, tile.vectors, channels, lanes, starts, span)
     bias = np.zeros(out_blocks * lanes, np.float32)
     if call.shape("b") != (0,):
         bias[:m] = call.constants["b"]
@@ -67,7 +70,7 @@ def bind(call: Call) -> Stage:
     return Stage(
         dict(
             x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"),
-            w=Packed(packed), b=Packed(bias), strips=Scratch((call.threads, strip * channels)),
+            w=Packed(packed), b=Packed(bias), starts=Packed(starts), span=span, strips=Scratch((call.threads, strip * channels)),
             n=n, c=c, h=h, width=width, oh=oh, ow=ow, kh=kh, kw=kw, stride_h=stride[0],
             dilation_h=layer.dilation[0], dilation_w=layer.dilation[1], top=top, left=left,
             strip=strip, alpha=float(alpha), beta=float(beta), groups=out_blocks // tile.vectors,
@@ -79,13 +82,33 @@ def bind(call: Call) -> Stage:
     )  # fmt: skip
 
 
-def pack(w: np.ndarray, vectors: int, channels: int, lanes: int) -> np.ndarray:
-    """(M, C, KH, KW) -> (M groups, C blocks, KH, KW, channels, vectors * lanes), filled up with zeros."""
-    m, c, kh, kw = w.shape
-    groups, blocks = -(-m // (vectors * lanes)), -(-c // channels)
-    full = np.zeros((groups * vectors * lanes, blocks * channels, kh, kw), np.float32)
-    full[:m, :c] = w
-    split = full.reshape(groups, vectors * lanes, blocks, channels, kh, kw)
+def seen_blocks(m: int, c: int, group: int, outputs: int, channels: int) -> tuple[np.ndarray, int]:
+    """For each `outputs` output channels in a row, the first block of input channels that they see; and how many."""
+    first = np.arange(0, m, outputs)
+    last = np.minimum(first + outputs, m) - 1
+    low = first * group // m * (c // group) // channels
+    high = -(-((last * group // m + 1) * (c // group)) // channels)
+    span = int((high - low).max())
+    return np.minimum(low, -(-c // channels) - span).astype(np.int64), span
+
+
+def pack(
+    w: np.ndarray, group: int, vectors: int, channels: int, lanes: int, starts: np.ndarray, span: int
+) -> np.ndarray:
+    """(M, C/group, KH, KW) -> (tiles of M, seen blocks of C, KH, KW, channels, vectors * lanes).
+
+    Filled up with zeros, also where a block holds channels of other groups.
+    """
+    m, per_group, kh, kw = w.shape
+    full = np.zeros((len(starts), vectors * lanes, span * channels, kh, kw), np.float32)
+    for number in range(group):
+        outputs = np.arange(number * m // group, (number + 1) * m // group)
+        tiles, rows = np.divmod(outputs, vectors * lanes)
+        for tile in np.unique(tiles):
+            here = tiles == tile
+            start = number * per_group - starts[tile] * channels
+            full[tile, rows[here], start : start + per_group] = w[outputs[here]]
+    split = full.reshape(len(starts), vectors * lanes, span, channels, kh, kw)
     return np.ascontiguousarray(split.transpose(0, 2, 4, 5, 3, 1))
 
 
@@ -98,8 +121,8 @@ def pack(w: np.ndarray, vectors: int, channels: int, lanes: int) -> np.ndarray:
     layouts={"y": BLOCKED, "residual": BLOCKED},
 )  # fmt: skip
 def direct(
-    x, y, residual, w, b, strips, n, c, h, width, oh, ow, kh, kw, stride_h, dilation_h, dilation_w, top, left,
-    strip, alpha, beta, groups, weights_inside, ith, nth,
+    x, y, residual, w, b, starts, span, strips, n, c, h, width, oh, ow, kh, kw, stride_h, dilation_h, dilation_w,
+    top, left, strip, alpha, beta, groups, weights_inside, ith, nth,
 ):  # fmt: skip
     """One tile after another; the weights in the inner loop if they are few, the places if not."""
     place = CHANNELS * 4  # bytes from one place to the next
@@ -123,10 +146,11 @@ def direct(
         first = max(0, (-iy + dilation_h - 1) // dilation_h)
         last = min(kh, (h - iy + dilation_h - 1) // dilation_h)
         t = simd.tile(ROWS, VECTORS)
-        for block in range(blocks):
+        for seen in range(span):
+            block = starts[group] + seen
             channels = last_channels if block == blocks - 1 else CHANNELS
             rows = simd.address(x) + ((image * blocks + block) * h + iy) * width * place
-            weights = simd.address(w) + ((group * blocks + block) * kh + first) * kw * step
+            weights = simd.address(w) + ((group * span + seen) * kh + first) * kw * step
             for ky in range(first, last):
                 inputs = rows + (ky * dilation_h * width + ix) * place
                 if over_edge:

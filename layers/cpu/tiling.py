@@ -15,13 +15,14 @@ class Tile:
 
 
 @lru_cache(maxsize=None)
-def best_tile(places: int, blocks: int, registers: int) -> Tile:
+def best_tile(places: int, blocks: int, registers: int, most_vectors: int = 4) -> Tile:
     """The tile that covers `places` × `blocks` vectors with the least work.
 
     places     output places in a row; the last tile of a row is moved back over the one before, so a tile is
                never wider than the row
     blocks     vectors of output channels; a tile's vectors divide them
     registers  vector registers of the target
+    most_vectors  no tile has more
 
     One step of a tile is `rows * vectors` multiply-adds, two a cycle, and as many loads as `rows + vectors`, two
     a cycle; with fewer than eight sums it waits for the additions to come through.
@@ -35,6 +36,6 @@ def best_tile(places: int, blocks: int, registers: int) -> Tile:
         Tile(rows, vectors)
         for vectors in (1, 2, 3, 4)
         for rows in range(1, min(places, 28) + 1)
-        if blocks % vectors == 0 and rows * vectors + vectors + (registers <= 16) <= registers
+        if vectors <= most_vectors and blocks % vectors == 0 and rows * vectors + vectors + (registers <= 16) <= registers
     ]
     return min(choices, key=cost)
