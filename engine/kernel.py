@@ -154,7 +154,7 @@ class Kernel:
     """An entry of the kernel registry.
 
     when      predicate: True, or the reason why not, in words
-    score     of several kernels that serve a call, the highest is tried first
+    score     of several kernels that serve a call, the highest is tried first; see lower for what a reorder costs
     split     see Stage; None is every array for an Elementwise layer, none otherwise
     inplace   results may lie over these inputs if nobody reads them afterwards
     layouts   input or result -> the layout it must have, or SAME; plain if not named

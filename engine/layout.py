@@ -11,6 +11,7 @@ In a plan, a tensor that is not plain is called 'name@blocked': both forms of on
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 PLAIN, BLOCKED = "plain", "blocked"
 SAME = "same"  # in a kernel's declaration: whatever layout the layer's inputs have; all that say SAME get the same
@@ -27,3 +28,10 @@ def stored_shape(shape: Sequence[int], layout: str, lanes: int) -> tuple[int, ..
 def stored_name(tensor: str, layout: str) -> str:
     """What a plan calls a tensor in this layout."""
     return tensor if layout == PLAIN else f"{tensor}@{layout}"
+
+
+def same_bytes(shape: Sequence[int], a: str, b: str, lanes: int) -> bool:
+    """Whether a tensor in these two layouts is the same numbers in the same order: then neither is ever made of
+    the other, they are one. Blocks of one place are the channels in order, if the last block is full."""
+    one_place = len(shape) >= 2 and shape[1] % lanes == 0 and prod(shape[2:]) == 1
+    return a == b or one_place

@@ -1,10 +1,14 @@
 """lower: pick a kernel for every layer, and the layout of every tensor.
 
 Of the kernels registered for a layer's type, device and dtype, highest score first, the first one that does not refuse.
+Each input that would have to be brought into another layout first takes REORDER off a kernel's score: a convolution in
+blocks (4) is worth its reorder, a pooling in blocks (1.5) only where its input lies in blocks already.
+
 Why the others were refused is kept, so that nothing falls to something slow in silence: a layer that no kernel serves
 runs by its reference on the host, and a warning says so.
 
-A tensor keeps the layout in which its kernel writes it. Where a kernel wants another, a reorder is put between.
+A tensor keeps the layout in which its kernel writes it. Where a kernel wants another, a reorder is put between, which
+is no work where both layouts are the same bytes.
 """
 
 from __future__ import annotations
@@ -19,9 +23,11 @@ from .device import Device
 from .errors import CompileError
 from .kernel import Call, Kernel, Stage, candidates
 from .layer import Layer, layers
-from .layout import PLAIN, SAME, stored_name
+from .layout import PLAIN, SAME, same_bytes, stored_name
 from .net import Net
 from .tensor import Spec
+
+REORDER = 1.0  # what an input in another layout than the kernel's takes off its score
 
 
 class HostFallback(UserWarning):
@@ -32,13 +38,16 @@ class HostFallback(UserWarning):
 class Lowered:
     """A layer and how it will be computed: the stages of a kernel, or, without one, its reference.
 
-    The layer's inputs and outputs are tensors as they are stored: 'conv1@blocked'. An alias layer has no stages.
+    The layer's inputs and outputs are tensors as they are stored: 'conv1@blocked'.
+
+    alias  the output is the input's bytes: no work, no stages
     """
 
     layer: Layer
     kernel: Kernel | None
     stages: list[Stage]
     why: str
+    alias: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,11 +136,14 @@ class _Lowering:
         """(kernel or None, layouts by parameter, why)."""
         if not self.device.has_kernels:
             return None, {}, f"{self.device.name} runs every layer by its reference"
+        choices = [
+            (kernel, self._layouts(layer, kernel))
+            for kernel in candidates(layer, self.device.name, self.dtype)
+            if not self.only or self.only == kernel.name or layer.type != self.only.split("/")[2]
+        ]
+        choices.sort(key=lambda choice: REORDER * self._reorders(layer, choice[1]) - choice[0].score)
         refusals = []
-        for kernel in candidates(layer, self.device.name, self.dtype):
-            if self.only and self.only != kernel.name and layer.type == self.only.split("/")[2]:
-                continue
-            layouts = self._layouts(layer, kernel)
+        for kernel, layouts in choices:
             reason = kernel.refuses(self._call(layer, layouts))
             if not reason:
                 why = f"score {kernel.score:g}" + "".join(f"; not {r}" for r in refusals)
@@ -155,6 +167,18 @@ class _Lowering:
         )
         return {name: same if layout == SAME else layout for name, layout in wanted.items()}
 
+    def _reorders(self, layer: Layer, layouts: Mapping[str, str]) -> int:
+        """How many inputs are not there yet in these layouts, nor as the same bytes."""
+        given = zip(layer.input_names(), layer.inputs, strict=True)
+        return sum(
+            not any(self._same_bytes(tensor, layouts.get(name, PLAIN), there) for there in self.there[tensor])
+            for name, tensor in given
+            if tensor
+        )
+
+    def _same_bytes(self, tensor: str, a: str, b: str) -> bool:
+        return same_bytes(self.logical[tensor].concrete.shape, a, b, self.device.lanes)
+
     def _call(self, layer: Layer, layouts: Mapping[str, str]) -> Call:
         return call_of(layer, self.net, self.logical, self.threads, self.device, layouts)
 
@@ -168,7 +192,8 @@ class _Lowering:
             self._written(tensor, layouts.get(result, PLAIN))
             for result, tensor in zip(layer.output_names(), layer.outputs, strict=True)
         )
-        self.items.append(Lowered(layer.replace(inputs=inputs, outputs=outputs), kernel, stages, why))
+        placed = layer.replace(inputs=inputs, outputs=outputs)
+        self.items.append(Lowered(placed, kernel, stages, why, layer.alias))
 
     def stored(self, tensor: str, layout: str) -> str:
         """The stored name of a tensor in a layout, after a reorder if it is not there in it yet."""
@@ -177,6 +202,11 @@ class _Lowering:
             reorder = layers[self.device.reorder](
                 tensor, name=f"{tensor}@{layout} from {source}", outputs=[tensor]
             )
+            name, output = stored_name(tensor, source), self._written(tensor, layout)
+            item = reorder.replace(inputs=(name,), outputs=(output,))
+            if self._same_bytes(tensor, source, layout):
+                self.items.append(Lowered(item, None, [], "the same bytes", alias=True))
+                return output
             wanted = {"x": source, "y": layout}
             kernel = next(
                 (k for k in candidates(reorder, self.device.name, self.dtype) if dict(k.layouts) == wanted),
@@ -185,9 +215,6 @@ class _Lowering:
             if kernel is None:
                 raise CompileError(f"{self.device.name} cannot bring {tensor!r} from {source} to {layout}")
             call = replace(self._call(reorder, wanted), layouts=wanted)
-            name = stored_name(tensor, source)
-            output = self._written(tensor, layout)
-            item = reorder.replace(inputs=(name,), outputs=(output,))
             self.items.append(Lowered(item, kernel, kernel.stages(call), f"{source} to {layout}"))
         return stored_name(tensor, layout)
 

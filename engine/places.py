@@ -38,7 +38,7 @@ class Places:
         self._divided: set[str] = set()  # roots that hold parts
         items = lowered.items
         for item in items:
-            if item.layer.alias:
+            if item.alias:
                 given, made = (specs[n].concrete for n in (item.layer.inputs[0], item.layer.outputs[0]))
                 if given.nbytes != made.nbytes:
                     raise CompileError(f"{item.layer} is an alias, but makes {made} of {given}: bytes differ")
@@ -48,7 +48,7 @@ class Places:
             name: Block(self.nbytes(name), -1, len(items)) for name in net.inputs
         }
         for time, item in enumerate(items):
-            if not item.layer.alias:
+            if not item.alias:
                 self._place_outputs(time, item, len(items))
         self._scratch: dict[tuple[int, int, str], Block] = {}
         for time, item in enumerate(items):

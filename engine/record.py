@@ -30,7 +30,7 @@ def record(
     # a reference step needs the tensors by name; so does a caller, for inputs and outputs
     named = {*net.inputs, *net.outputs}
     for item in lowered.items:
-        if item.kernel is None and not item.layer.alias:
+        if item.kernel is None and not item.alias:
             named |= {*item.layer.inputs, *item.layer.outputs} - {ABSENT}
     return Plan(
         net=net,
@@ -56,7 +56,7 @@ class _Writer:
         self._entries: dict[str, int] = {}
 
     def steps(self, time: int, item: Lowered) -> list[Step]:
-        if item.layer.alias:
+        if item.alias:
             return []
         if item.kernel is None:
             return [Step(item.layer.name, "reference")]

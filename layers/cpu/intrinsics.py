@@ -58,7 +58,7 @@ def make(name: str, signature: str, emit: Callable, target: Target) -> Any:
         if not all(isinstance(given[k], types.IntegerLiteral) for k in literal):
             return None
         sizes = {k: given[k].literal_value for k in literal}
-        if tile is None and literal:
+        if result == "t" and tile is None:
             return TileType(target.lanes, *sizes.values())(*given), _code(emit, target, None, sizes)
         kinds = {**_SCALARS, "v": VectorType(target.lanes), "t": tile}
         taken = (given[k] if o == "l" else kinds[o] for k, o in enumerate(operands))

@@ -13,3 +13,4 @@ from . import norm as norm
 from . import pool as pool
 from . import reshape as reshape
 from . import softmax as softmax
+from . import winograd as winograd

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
+
+from .transforms import multiply_input, multiply_output
 
 if TYPE_CHECKING:
     from .target import Target
@@ -105,6 +107,51 @@ def maximum(b: Builder, x, y):
     return b.ir.select(b.ir.fcmp_ordered(">", y, x), y, x)
 
 
+@_operation("v(vv)")
+def divide(b: Builder, x, y):
+    return b.ir.fdiv(x, y)
+
+
+@_operation("v(v)")
+def square_root(b: Builder, x):
+    return b.intrinsic("llvm.sqrt", x)
+
+
+@_operation("v(vv)")
+def leaky(b: Builder, x, slope):
+    """x, or slope * x where x is not above 0."""
+    return b.ir.select(b.ir.fcmp_ordered(">", x, b.zero), x, b.ir.fmul(x, slope))
+
+
+# -- blocks of channels ------------------------------------------------------------------------------------
+
+
+@_operation("-(iiiiii)")
+def transpose(b: Builder, source, source_step, source_last, to, to_step, to_last):
+    """LANES rows of LANES float32 become columns: row i is read at source + i * source_step, and row j of the
+    transposed is written at `to` + j * to_step.
+
+    Rows past source_last are that one again, and rows past to_last are not written: written from the last to the
+    first, each over the one before, until row to_last covers them.
+    """
+    rows = [b.load_at(b.row(source, source_step, source_last, i), b.vector) for i in range(b.lanes)]
+    half = b.lanes // 2
+    while half >= 4:  # halves of ever smaller squares change places, down to squares of 4
+        for i in [i for i in range(b.lanes) if not i & half]:
+            lanes = range(b.lanes)
+            upper = [lane - half + b.lanes if lane & half else lane for lane in lanes]
+            lower = [lane + b.lanes if lane & half else lane + half for lane in lanes]
+            pair = rows[i], rows[i + half]
+            rows[i], rows[i + half] = b.shuffle(*pair, upper), b.shuffle(*pair, lower)
+        half //= 2
+    for i in range(0, b.lanes, 4):  # in each register's quarters: pairs of lanes, then pairs of pairs
+        low = [b.by_four(rows[i + k], rows[i + k + 1], (0, 4, 1, 5)) for k in (0, 2)]
+        high = [b.by_four(rows[i + k], rows[i + k + 1], (2, 6, 3, 7)) for k in (0, 2)]
+        rows[i : i + 4] = [b.by_four(*pair, half) for pair in (low, high) for half in ((0, 1, 4, 5), (2, 3, 6, 7))]
+    for j in reversed(range(b.lanes)):
+        b.store_at(rows[j], b.row(to, to_step, to_last, j))
+
+
 # -- tiles -------------------------------------------------------------------------------------------------
 
 
@@ -112,6 +159,46 @@ def maximum(b: Builder, x, y):
 def tile(b: Builder, rows, columns):
     """A tile of zeros; rows and columns are numbers known when the kernel is compiled."""
     return b.zero_tile(rows, columns)
+
+
+@_operation("t(tf)")
+def tile_fill(b: Builder, t, x):
+    """A tile of the same size with x everywhere."""
+    for i in range(t.rows):
+        for j in range(t.columns):
+            t = t.put(i, j, b.broadcast(x))
+    return t
+
+
+@_operation("t(tii)")
+def tile_max(b: Builder, t, address, step):
+    """t[i][j] = the larger of it and the j-th vector from address + i * step; NaN there is passed over."""
+    for i in range(t.rows):
+        for j in range(t.columns):
+            there = b.load_at(b.offset(b.offset(address, b.times(step, i)), j * b.lanes * 4), b.vector)
+            t = t.put(i, j, b.ir.select(b.ir.fcmp_ordered(">", there, t.at(i, j)), there, t.at(i, j)))
+    return t
+
+
+@_operation("t(tv)")
+def tile_times(b: Builder, t, x):
+    """t[i][j] *= x, lane by lane."""
+    for i in range(t.rows):
+        for j in range(t.columns):
+            t = t.put(i, j, b.ir.fmul(t.at(i, j), x))
+    return t
+
+
+@_operation("v(t)")
+def tile_sum(b: Builder, t):
+    """The sum of all vectors."""
+    return b.reduce([t.at(i, j) for i in range(t.rows) for j in range(t.columns)], b.ir.fadd)
+
+
+@_operation("v(t)")
+def tile_largest(b: Builder, t):
+    """The largest number of each lane."""
+    return b.reduce([t.at(i, j) for i in range(t.rows) for j in range(t.columns)], lambda x, y: maximum(b, x, y))
 
 
 @_operation("t(tiii)")
@@ -307,6 +394,25 @@ def tile_store(b: Builder, t, address, step):
             b.store_at(t.at(i, j), b.offset(row, j * b.lanes * 4))
 
 
+# -- Winograd's transforms ---------------------------------------------------------------------------------
+
+
+@_operation("-(iiiil)")
+def winograd_input(b: Builder, source, source_step, target, target_step, m):
+    """B' of F(m, 3) times a column of m + 2 vectors, source_step apart; written target_step apart."""
+    vectors = [b.load_at(b.offset(source, b.times(source_step, i)), b.vector) for i in range(m + 2)]
+    for i, vector in enumerate(multiply_input(b, m, vectors)):
+        b.store_at(vector, b.offset(target, b.times(target_step, i)))
+
+
+@_operation("-(iiiil)")
+def winograd_output(b: Builder, source, source_step, target, target_step, m):
+    """A' of F(m, 3) times a column of m + 2 vectors, source_step apart; m vectors are written target_step apart."""
+    vectors = [b.load_at(b.offset(source, b.times(source_step, i)), b.vector) for i in range(m + 2)]
+    for i, vector in enumerate(multiply_output(b, m, vectors)):
+        b.store_at(vector, b.offset(target, b.times(target_step, i)))
+
+
 # -- bits --------------------------------------------------------------------------------------------------
 
 
@@ -379,7 +485,7 @@ def variant(function: Callable, **values: int | Callable) -> Callable:
     return _variant(function, tuple(sorted(values.items())))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _variant(function: Callable, values: tuple[tuple[str, int | Callable], ...]) -> Callable:
     scope = {**function.__globals__, **dict(values)}
     clone = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
@@ -442,6 +548,29 @@ class Builder:
         one = self.ir.insert_element(undefined, x, self.types.Constant(self.i32, 0))
         lanes = self.types.Constant(self.types.VectorType(self.i32, self.lanes), [0] * self.lanes)
         return self.ir.shuffle_vector(one, undefined, lanes)
+
+    def shuffle(self, x, y, lanes):
+        """A vector of these lanes; x's count from 0, y's go on after them."""
+        mask = self.types.Constant(self.types.VectorType(self.i32, self.lanes), list(lanes))
+        return self.ir.shuffle_vector(x, y, mask)
+
+    def by_four(self, x, y, four):
+        """In every group of four lanes the same shuffle, where x's four count from 0 and y's from 4."""
+        starts = range(0, self.lanes, 4)
+        return self.shuffle(x, y, [s + (k if k < 4 else k - 4 + self.lanes) for s in starts for k in four])
+
+    def row(self, address, step, last, i: int):
+        """address + min(i, last) * step."""
+        number = self.types.Constant(self.i64, i)
+        inside = self.ir.icmp_signed("<", number, last)
+        return self.ir.add(address, self.ir.mul(step, self.ir.select(inside, number, last)))
+
+    def reduce(self, vectors, function):
+        """function over all vectors, by pairs."""
+        while len(vectors) > 1:
+            pairs = [function(x, y) for x, y in zip(vectors[::2], vectors[1::2], strict=False)]
+            vectors = pairs + vectors[len(pairs) * 2 :]
+        return vectors[0]
 
     def sum_lanes(self, vector):
         """The sum of a vector's lanes, by halves."""

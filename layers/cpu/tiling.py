@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Tile:
     vectors: int
 
 
-@lru_cache(maxsize=None)
+@cache
 def best_tile(places: int, blocks: int, registers: int, most_vectors: int = 4) -> Tile:
     """The tile that covers `places` × `blocks` vectors with the least work.
 

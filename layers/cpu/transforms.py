@@ -1,0 +1,78 @@
+"""transforms: the small matrices of Winograd's convolution, and how to multiply by them with few operations.
+
+y = A' [(G w G') * (B' x B)] A computes m × m outputs of a 3 × 3 filter with (m + 2)² products instead of 9 m².
+Lavin & Gray 2015, arXiv:1509.09308; the points are 0, ±1, ±2 for m = 4, and ±1/2 as well for m = 6.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+G = {
+    4: np.array([[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
+                 [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]),
+    6: np.array([[1, 0, 0], [-2 / 9, -2 / 9, -2 / 9], [-2 / 9, 2 / 9, -2 / 9], [1 / 90, 1 / 45, 2 / 45],
+                 [1 / 90, -1 / 45, 2 / 45], [32 / 45, 16 / 45, 8 / 45], [32 / 45, -16 / 45, 8 / 45], [0, 0, 1]]),
+}  # fmt: skip
+
+B = {
+    4: ((4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0),
+        (0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0), (0, 4, 0, -5, 0, 1)),
+    6: ((1, 0, -5.25, 0, 5.25, 0, -1, 0), (0, 1, 1, -4.25, -4.25, 1, 1, 0), (0, -1, 1, 4.25, -4.25, -1, 1, 0),
+        (0, 0.5, 0.25, -2.5, -1.25, 2, 1, 0), (0, -0.5, 0.25, 2.5, -1.25, -2, 1, 0),
+        (0, 2, 4, -2.5, -5, 0.5, 1, 0), (0, -2, 4, 2.5, -5, -0.5, 1, 0), (0, -1, 0, 5.25, 0, -5.25, 0, 1)),
+}  # fmt: skip
+
+A = {
+    4: ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1)),
+    6: ((1, 1, 1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 1 / 2, -1 / 2, 0), (0, 1, 1, 4, 4, 1 / 4, 1 / 4, 0),
+        (0, 1, -1, 8, -8, 1 / 8, -1 / 8, 0), (0, 1, 1, 16, 16, 1 / 16, 1 / 16, 0),
+        (0, 1, -1, 32, -32, 1 / 32, -1 / 32, 1)),
+}  # fmt: skip
+
+
+def transformed_weights(w: np.ndarray, m: int) -> np.ndarray:
+    """G w G' of every filter: (M, C, 3, 3) -> (m + 2, m + 2, M, C), computed in float64."""
+    return np.einsum("ik,mckl,jl->ijmc", G[m], w.astype(np.float64), G[m], optimize=True).astype(np.float32)
+
+
+def multiply_input(b: Any, m: int, vectors: list) -> list:
+    """B' times a column of vectors. Rows come in pairs that differ in the sign of their odd columns."""
+    rows, results = B[m], [None] * (m + 2)
+    for i in range(m + 2):
+        even = _sum(b, [(rows[i][j], vectors[j]) for j in range(0, m + 2, 2)])
+        odd = _sum(b, [(rows[i][j], vectors[j]) for j in range(1, m + 2, 2)])
+        if results[i] is None:
+            results[i] = b.ir.fadd(even, odd) if even and odd else even or odd
+            if i % 2 == 1 and i < m:
+                results[i + 1] = b.ir.fsub(even, odd)
+    return results
+
+
+def multiply_output(b: Any, m: int, vectors: list) -> list:
+    """A' times a column of vectors. Columns 1 and 2, 3 and 4, ... are alike but for the sign in odd rows."""
+    pairs = range(1, m + 1, 2)
+    sums = {j: b.ir.fadd(vectors[j], vectors[j + 1]) for j in pairs}
+    differences = {j: b.ir.fsub(vectors[j], vectors[j + 1]) for j in pairs}
+    results = []
+    for i, row in enumerate(A[m]):
+        terms = [(row[j], (differences if i % 2 else sums)[j]) for j in pairs]
+        results.append(_sum(b, [*terms, (row[0], vectors[0]), (row[-1], vectors[-1])]))
+    return results
+
+
+def _sum(b: Any, terms: list[tuple[float, Any]]) -> Any:
+    """factor * vector + ..., None if every factor is 0."""
+    total = None
+    for factor, vector in sorted(terms, key=lambda t: abs(t[0]) != 1):  # a factor of 1 starts the sum
+        if factor == 0:
+            continue
+        if total is None:
+            total = vector if factor == 1 else b.ir.fmul(vector, b.constant(float(factor)))
+        elif abs(factor) == 1:
+            total = b.ir.fadd(total, vector) if factor == 1 else b.ir.fsub(total, vector)
+        else:
+            total = b.intrinsic("llvm.fma", vector, b.constant(float(factor)), total)
+    return total
