@@ -240,7 +240,8 @@ def kernel(
 ) -> Callable[[Callable], Callable]:
     """Register a function as a kernel of a layer; see Kernel for the arguments. Returns the function itself.
 
-    The registered name is 'device/dtype/Layer/function', or `name` in the function's place. `options` are the target's own. Raises RegistryError.
+    The registered name is 'device/dtype/Layer/function', or `name` in the function's place. `options` are the
+    target's own. Raises RegistryError.
     """
 
     def register(function: Callable) -> Callable:

@@ -70,7 +70,8 @@ def bind(call: Call) -> Stage:
     return Stage(
         dict(
             x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"),
-            w=Packed(packed), b=Packed(bias), starts=Packed(starts), span=span, strips=Scratch((call.threads, strip * channels)),
+            w=Packed(packed), b=Packed(bias), starts=Packed(starts), span=span,
+            strips=Scratch((call.threads, strip * channels)),
             n=n, c=c, h=h, width=width, oh=oh, ow=ow, kh=kh, kw=kw, stride_h=stride[0],
             dilation_h=layer.dilation[0], dilation_w=layer.dilation[1], top=top, left=left,
             strip=strip, alpha=float(alpha), beta=float(beta), groups=out_blocks // tile.vectors,

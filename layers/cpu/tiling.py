@@ -32,10 +32,12 @@ def best_tile(places: int, blocks: int, registers: int, most_vectors: int = 4) -
         step = max(tile.rows * tile.vectors, 0.75 * (tile.rows + tile.vectors), 8)
         return -(-places // tile.rows) * (blocks // tile.vectors) * (step + 0.5)
 
+    few = registers <= 16  # such targets broadcast into a register first
     choices = [
         Tile(rows, vectors)
         for vectors in (1, 2, 3, 4)
+        if vectors <= most_vectors and blocks % vectors == 0
         for rows in range(1, min(places, 28) + 1)
-        if vectors <= most_vectors and blocks % vectors == 0 and rows * vectors + vectors + (registers <= 16) <= registers
+        if rows * vectors + vectors + few <= registers
     ]
     return min(choices, key=cost)

@@ -171,7 +171,7 @@ def winograd(
 
 
 def transform_input(plane, iy, ix, h, width, room, to, step):
-    """B' d B of the (m + 2)² vectors at (iy, ix) of a plane, zeros outside; position p is written to `to + p * step`."""
+    """B' d B of the (M + 2)² vectors at (iy, ix) of a plane, zeros outside; position p goes to `to + p * step`."""
     vector = simd.LANES * 4
     side = M + 2
     source, row = plane + (iy * width + ix) * vector, width * vector
