@@ -9,6 +9,8 @@ import numpy as np
 
 from ...engine.kernel import Call, Stage, View, kernel
 from ..activation import BNLL, ELU, AbsVal, Clip, Exp, Log, Power, PReLU, ReLU, Sigmoid, TanH, log_base
+from . import simd
+from .channels import BLOCKS, bind_blocks, of_block
 
 
 @kernel(ReLU, device="cpu")
@@ -30,6 +32,16 @@ def prelu(x, slope, y, ith, nth):
         negative_slope = slope[plane % slope.size]
         for i in range(size):
             y[plane, i] = x[plane, i] if x[plane, i] > 0 else negative_slope * x[plane, i]
+
+
+@kernel(PReLU, device="cpu", bind=bind_blocks, **BLOCKS)
+def prelu_blocked(x, slope, y, channels, room, ith, nth):
+    blocks, size = x.shape[:2]
+    for block in range(blocks * ith // nth, blocks * (ith + 1) // nth):
+        negative_slope = of_block(slope, block, channels, room, ith)
+        at = block * size * simd.LANES * 4
+        for i in range(at, at + size * simd.LANES * 4, simd.LANES * 4):
+            simd.store(simd.address(y) + i, simd.leaky(simd.load(simd.address(x) + i), negative_slope))
 
 
 @kernel(Sigmoid, device="cpu")

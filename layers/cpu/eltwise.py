@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...engine.kernel import Call, Stage, kernel
+from ...engine.layout import SAME
 from ..eltwise import Eltwise
 
 
@@ -21,7 +22,7 @@ def bind(call: Call) -> list[Stage]:
     return stages
 
 
-@kernel(Eltwise, device="cpu", bind=bind, inplace=("xs0", "xs1"))
+@kernel(Eltwise, device="cpu", bind=bind, inplace=("xs0", "xs1"), layouts={"*xs": SAME, "y": SAME})
 def add(a, b, y, factor_a, factor_b):
     for i in range(y.size):
         y[i] = factor_a * a[i] + factor_b * b[i]

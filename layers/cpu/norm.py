@@ -7,8 +7,10 @@ from math import prod
 
 import numpy as np
 
-from ...engine.kernel import Call, View, kernel
+from ...engine.kernel import Call, Scratch, View, kernel
 from ..norm import LRN, MVN, BatchNorm, Bias, Scale
+from . import simd
+from .channels import BLOCKS, bind_blocks, of_block
 
 
 def bind_across(call: Call) -> dict:
@@ -167,3 +169,106 @@ def mvn(x, y, normalize_variance, eps):
             scale = 1.0 / (math.sqrt(squares / size) + eps)
         for i in range(size):
             y[group, i] = (x[group, i] - mean) * scale
+
+
+# -- in blocks of channels -----------------------------------------------------------------------------------
+
+
+def weighs_channels(weight: str):
+    """The predicate of a kernel for a weight a channel, of all images alike or of each."""
+
+    def predicate(call: Call) -> bool | str:
+        shape, axis = call.shape(weight), call.specs["x"].axis(call.layer.axis)
+        fits = len(call.shape("x")) > 1 and axis + len(shape) == 2
+        return fits or f"{weight} {list(shape)} from axis {axis} on is not one number a channel"
+
+    return predicate
+
+
+@kernel(Scale, device="cpu", bind=bind_blocks, when=weighs_channels("scale"), **BLOCKS)
+def scale_blocked(x, scale, bias, y, channels, room, ith, nth):
+    blocks, size = x.shape[:2]
+    for block in range(blocks * ith // nth, blocks * (ith + 1) // nth):
+        factor = of_block(scale, block, channels, room, ith)
+        shift = simd.splat(np.float32(0))
+        if bias.size > 0:
+            shift = of_block(bias, block, channels, room, ith)
+        at = block * size * simd.LANES * 4
+        for i in range(at, at + size * simd.LANES * 4, simd.LANES * 4):
+            simd.store(simd.address(y) + i, simd.fma(simd.load(simd.address(x) + i), factor, shift))
+
+
+@kernel(Bias, device="cpu", bind=bind_blocks, when=weighs_channels("b"), **BLOCKS)
+def bias_blocked(x, b, y, channels, room, ith, nth):
+    blocks, size = x.shape[:2]
+    for block in range(blocks * ith // nth, blocks * (ith + 1) // nth):
+        shift = of_block(b, block, channels, room, ith)
+        at = block * size * simd.LANES * 4
+        for i in range(at, at + size * simd.LANES * 4, simd.LANES * 4):
+            simd.store(simd.address(y) + i, simd.add(simd.load(simd.address(x) + i), shift))
+
+
+@kernel(BatchNorm, device="cpu", bind=bind_blocks, **BLOCKS)
+def batchnorm_blocked(x, mean, var, y, eps, channels, room, ith, nth):
+    blocks, size = x.shape[:2]
+    for block in range(blocks * ith // nth, blocks * (ith + 1) // nth):
+        shift = simd.mul(of_block(mean, block, channels, room, ith), simd.splat(np.float32(-1)))
+        deviation = simd.square_root(
+            simd.add(of_block(var, block, channels, room, ith), simd.splat(np.float32(eps)))
+        )
+        factor = simd.divide(simd.splat(np.float32(1)), deviation)
+        at = block * size * simd.LANES * 4
+        for i in range(at, at + size * simd.LANES * 4, simd.LANES * 4):
+            value = simd.add(simd.load(simd.address(x) + i), shift)
+            simd.store(simd.address(y) + i, simd.mul(value, factor))
+
+
+CHUNK = 8  # places whose squares are kept at a time
+
+
+def bind_across_blocked(call: Call) -> dict:
+    layer, (n, c, h, w), lanes = call.layer, call.shape("x"), call.lanes
+    half, blocks = layer.local_size // 2, -(-c // call.lanes)
+    shape = (n, blocks, h * w, lanes)
+    line = 2 * half + (blocks + 1) * lanes
+    return dict(
+        x=View("x", shape), y=View("y", shape), squares=Scratch((call.threads, CHUNK, line)),
+        channels=c, line=line, half=half, alpha=layer.alpha / layer.local_size,
+    )  # fmt: skip
+
+
+@kernel(
+    LRN, device="cpu", bind=bind_across_blocked,
+    when=lambda call: across(call) is True and (call.layer.beta == 0.75 or "its beta is not 0.75"), **BLOCKS,
+)  # fmt: skip
+def lrn_blocked(x, y, squares, channels, line, half, alpha, k, ith, nth):
+    """A few places at a time: first the squares of each place's channels in a line, `half` zeros before and after
+    them; then every vector's sum is that of 2 * half + 1 vectors of the line, each one number further on."""
+    n, blocks, size = x.shape[:3]
+    vector, zero = simd.LANES * 4, simd.splat(np.float32(0))
+    room = simd.address(squares) + ith * CHUNK * line * 4
+    chunks = (size + CHUNK - 1) // CHUNK
+    for place in range(CHUNK):
+        for i in range(half):
+            squares[ith, place, i] = np.float32(0)
+    for unit in range(n * chunks * ith // nth, n * chunks * (ith + 1) // nth):
+        start = unit % chunks * CHUNK
+        count = min(CHUNK, size - start)
+        image = (unit // chunks * blocks * size + start) * vector
+        for block in range(blocks):
+            for place in range(count):
+                value = simd.load(simd.address(x) + image + (block * size + place) * vector)
+                simd.store(room + (place * line + half) * 4 + block * vector, simd.mul(value, value))
+        for place in range(count):
+            for i in range(half + channels, line):  # lanes that are no channels, too
+                squares[ith, place, i] = np.float32(0)
+        for block in range(blocks):
+            for place in range(count):
+                total = zero
+                for i in range(2 * half + 1):
+                    total = simd.add(total, simd.load(room + (place * line + i) * 4 + block * vector))
+                s = simd.fma(total, simd.splat(np.float32(alpha)), simd.splat(np.float32(k)))
+                root = simd.square_root(s)  # s ** 0.75 is root * root of root
+                at = image + (block * size + place) * vector
+                value = simd.divide(simd.load(simd.address(x) + at), simd.mul(root, simd.square_root(root)))
+                simd.store(simd.address(y) + at, value)
