@@ -27,6 +27,7 @@ from fbnet.layers.concat import Concat, Slice
 from fbnet.layers.conv import Convolution, Deconvolution
 from fbnet.layers.eltwise import Eltwise
 from fbnet.layers.inner_product import InnerProduct
+from fbnet.layers.layout import Reorder
 from fbnet.layers.norm import LRN, MVN, BatchNorm, Bias, Scale
 from fbnet.layers.pool import Pooling
 from fbnet.layers.reshape import Flatten, Pad, Permute, Reshape
@@ -152,6 +153,8 @@ def _cases() -> list[Case]:
         case(Slice(outputs=["a", "b", "c"]), (2, 9, 7)),
         case(Slice(outputs=["a", "b"], axis=2, points=(1,)), (2, 3, 13, 7)),
         case(Slice(outputs=["a", "b", "c"], axis=-1, points=(3, 5)), (1, 127)),
+        case(Reorder(), (2, 3, 7, 13)),
+        case(Reorder(), (1, 37, 1, 3)),
         case(Flatten(), (2, 3, 7, 13)),
         case(Flatten(axis=-3, end_axis=2), (2, 3, 7, 13)),
         case(Reshape(shape=(0, -1)), (2, 3, 7, 13)),
