@@ -12,15 +12,20 @@ from fbnet.engine.tensor import Spec
 from fbnet.layers.activation import (
     BNLL,
     ELU,
+    GELU,
     AbsVal,
     Clip,
     Dropout,
     Exp,
+    HardSigmoid,
+    HardSwish,
     Log,
+    Mish,
     Power,
     PReLU,
     ReLU,
     Sigmoid,
+    Swish,
     TanH,
 )
 from fbnet.layers.concat import Concat, Slice
@@ -86,6 +91,13 @@ def _cases() -> list[Case]:
     ]
     functions += [Clip(), AbsVal(), BNLL(), Dropout(), Exp(), Exp(base=2, scale=0.5, shift=1)]
     functions += [Power(), Power(scale=2, shift=-1), Power(power=2, shift=1), Power(power=3)]
+    functions += [
+        HardSigmoid(),
+        HardSigmoid(alpha=0.2, beta=0.3),
+        HardSwish(),
+        HardSwish(alpha=0.2, beta=0.4),
+    ]
+    functions += [Swish(), Swish(beta=1.5), Mish(), GELU(), GELU(approximate=True)]
     roots = [Log(), Log(base=10, scale=2, shift=1), Power(power=0.5), Power(power=-1.5, scale=2, shift=0.5)]
     return [
         *[case(f, shape) for f in functions for shape in ((2, 3, 7, 13), (1, 127))],
