@@ -254,10 +254,10 @@ class GELU(Elementwise):
     def reference(self, x):
         if self.approximate:
             return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-        return 0.5 * x * (1 + erf(x / math.sqrt(2)))
+        return 0.5 * x * (1 + _erf(x / math.sqrt(2)).astype(x.dtype))
 
 
-erf = np.vectorize(math.erf, otypes=[np.float64])  # numpy has none
+_erf = np.vectorize(math.erf, otypes=[np.float64])  # numpy has none
 
 
 @layer("Dropout")
