@@ -80,7 +80,7 @@ class _Constants(Mapping[str, np.ndarray]):
 def _choose(layer: Layer, device: Device, dtype: str, call: Call, only: str) -> Lowered:
     if not device.has_kernels:
         return Lowered(layer, None, [], f"{device.name} runs every layer by its reference")
-    refusals = []
+    refusals: list[str] = []
     for kernel in candidates(layer, device.name, dtype):
         if only not in ("", kernel.name):
             continue
