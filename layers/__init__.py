@@ -10,7 +10,9 @@ from . import conv as conv
 from . import eltwise as eltwise
 from . import fold as fold
 from . import inner_product as inner_product
+from . import matmul as matmul
 from . import norm as norm
 from . import pool as pool
 from . import reshape as reshape
+from . import resize as resize
 from . import softmax as softmax

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from ...engine.kernel import Call, View, kernel
-from ..norm import LRN, MVN, BatchNorm, Bias, Scale
+from ..norm import LRN, MVN, BatchNorm, Bias, LayerNorm, Scale
 
 
 def bind_across(call: Call) -> dict:
@@ -167,3 +167,31 @@ def mvn(x, y, normalize_variance, eps):
             scale = 1.0 / (math.sqrt(squares / size) + eps)
         for i in range(size):
             y[group, i] = (x[group, i] - mean) * scale
+
+
+def bind_layernorm(call: Call) -> dict:
+    shape, axis = call.shape("x"), call.specs["x"].axis(call.layer.axis)
+    rows = (prod(shape[:axis]), prod(shape[axis:]))
+    return dict(x=View("x", rows), y=View("y", rows), scale=call.flat("scale"), bias=call.flat("bias"))
+
+
+@kernel(LayerNorm, device="cpu", bind=bind_layernorm, split=("x", "y"), inplace=("x",))
+def layernorm(x, scale, bias, y, eps):
+    rows, size = x.shape
+    for row in range(rows):
+        total = 0.0
+        for i in range(size):
+            total += x[row, i]
+        mean = total / size
+        squares = 0.0
+        for i in range(size):
+            squares += (x[row, i] - mean) * (x[row, i] - mean)
+        middle, gain = np.float32(mean), np.float32(1.0 / math.sqrt(squares / size + eps))
+        for i in range(size):
+            y[row, i] = (x[row, i] - middle) * gain
+        if scale.size > 0:
+            for i in range(size):
+                y[row, i] *= scale[i]
+        if bias.size > 0:
+            for i in range(size):
+                y[row, i] += bias[i]
