@@ -17,6 +17,7 @@ FLOAT_MAX = 3.4028234663852886e38  # the largest fp32
 class ReLU(Elementwise):
     """y = x if x > 0 else negative_slope * x        x: (...) -> y: (...)
 
+    Without a slope y is 0 at -inf too, and NaN stays NaN.
     Nair & Hinton 2010, "Rectified linear units improve restricted Boltzmann machines"; with a slope: Maas et
     al. 2013, "Rectifier nonlinearities improve neural network acoustic models". caffe.proto ReLUParameter.
     """
@@ -24,6 +25,8 @@ class ReLU(Elementwise):
     negative_slope: float = 0.0
 
     def reference(self, x):
+        if not self.negative_slope:
+            return np.maximum(x, x.dtype.type(0))  # 0 * -inf would be NaN
         return np.where(x > 0, x, self.negative_slope * x)
 
 

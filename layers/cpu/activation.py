@@ -29,10 +29,19 @@ from ..activation import (
 )
 
 
-@kernel(ReLU, device="cpu")
+def bind_relu(call: Call) -> Stage:
+    return Stage({}, function=None if call.layer.negative_slope else rectify)
+
+
+@kernel(ReLU, device="cpu", bind=bind_relu)
 def relu(x, y, negative_slope):
     for i in range(x.size):
         y[i] = x[i] if x[i] > 0 else negative_slope * x[i]
+
+
+def rectify(x, y):
+    for i in range(x.size):
+        y[i] = np.float32(0) if x[i] < 0 else x[i]
 
 
 def bind_prelu(call: Call) -> dict:

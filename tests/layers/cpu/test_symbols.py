@@ -70,7 +70,7 @@ def test_what_arm_of_32_bits_lacks_is_said(cases, chosen):
     """It divides 64-bit words by a function of its run-time ABI, which we do not bring along."""
     cpu, _ = collected(cases[:1])
     function, parameters = next(iter(cpu.wanted))
-    message = r"kernel relu is not closed for armv7: it calls __aeabi_ldivmod, which no target"
+    message = r"kernel rectify is not closed for armv7: it calls __aeabi_ldivmod, which no target"
     with pytest.raises(CompileError, match=message):
         emit(function, parameters, chosen)
 
