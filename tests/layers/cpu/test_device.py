@@ -120,3 +120,40 @@ def test_a_host_layer_that_fails(on_the_host):
         DeviceError, match=r"^a \(TestOnTheHost\): its reference made \[3, 3\], but infer said \[3, 4\]$"
     ):
         wrong(X)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_time_of_each_step(threads):
+    plan = net().compile(shapes={"x": X.shape}, threads=threads)
+    handle = CPU.init(plan)
+    CPU.prepare(handle, {"x": X.shape})
+    with pytest.raises(DeviceError, match="set_tensor"):
+        CPU.time_steps(handle)
+    CPU.set_tensor(handle, "x", X)
+    seconds = CPU.time_steps(handle, rounds=3)
+    assert len(seconds) == len(plan.steps) and all(0 < s < 1 for s in seconds)
+    np.testing.assert_allclose(CPU.get_tensor(handle, "y"), np.maximum(np.tanh(X), 0), rtol=1e-6)
+    CPU.forward(handle)  # as usual afterwards
+    np.testing.assert_allclose(CPU.get_tensor(handle, "y"), np.maximum(np.tanh(X), 0), rtol=1e-6)
+    CPU.destroy(handle)
+
+
+def test_time_of_a_layer_on_the_host():
+    @layer("TestTimed")
+    class Timed(Layer):
+        """y = x + 1        x: (...) -> y: (...)"""
+
+        def reference(self, x):
+            return x + 1
+
+    try:
+        with pytest.warns(HostFallback):
+            plan = Net([TanH("x", name="t"), Timed("t", name="u"), ReLU("u", name="y")], {"x": (3, 4)}).compile()
+            handle = CPU.init(plan)
+            CPU.prepare(handle, {"x": X.shape})
+        CPU.set_tensor(handle, "x", X)
+        assert len(CPU.time_steps(handle, rounds=1)) == 3
+        np.testing.assert_allclose(CPU.get_tensor(handle, "y"), np.tanh(X) + 1, rtol=1e-6)
+        CPU.destroy(handle)
+    finally:
+        layers.discard("TestTimed")
