@@ -88,18 +88,18 @@ def test_after_any_pause(team):
         time.sleep(pause)
 
 
-def test_it_closes_awake_asleep_and_twice():
+def test_it_closes_awake_asleep_and_twice(thread_count):
     (_, run, work), _memory = loaded()
-    before = threading.active_count()
+    before = thread_count()
     for pause in (0, 0.0005, 0.05):
         team, steps = Team(3, run=run, work=work), Steps(2, 3)
         team.replay(steps.control)
         time.sleep(pause)
         team.close()
         team.close()
-        assert threading.active_count() == before
+        assert thread_count() == before
     Team(4, run=run, work=work).close()  # without ever having run
-    assert threading.active_count() == before
+    assert thread_count() == before
 
 
 def test_many_teams_on_few_cores():
