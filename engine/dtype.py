@@ -115,7 +115,7 @@ def _per_axis(q: Quantization, ndim: int) -> tuple[np.ndarray, np.ndarray]:
         shape[q.axis] = len(q.scale)
     elif ndim == 0:
         shape = []
-    return np.float32(q.scale).reshape(shape), np.float32(q.zero).reshape(shape)
+    return np.array(q.scale, np.float32).reshape(shape), np.array(q.zero, np.float32).reshape(shape)
 
 
 @dtype("uint8")

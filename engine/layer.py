@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin
 
 import numpy as np
 
@@ -115,6 +115,10 @@ class Layer:
             except (TypeError, ValueError, OverflowError):
                 raise AttributeValueError(f"{self}: {attribute} cannot be {value!r}") from None
         self.check()
+
+    if TYPE_CHECKING:  # attributes are declared by each class
+
+        def __getattr__(self, name: str) -> Any: ...
 
     # -- what a layer author writes ------------------------------------------------------------------------
 
@@ -268,7 +272,8 @@ def activated(y: np.ndarray, type: str, args: Sequence[float] = ()) -> np.ndarra
     if len(args) > len(cls.declared):
         takes = ", ".join(map(str, cls.declared.values())) or "no arguments"
         raise AttributeValueError(f"activation {type} got {len(args)} arguments but takes {takes}")
-    return cls(**dict(zip(cls.declared, args, strict=False))).reference(y)
+    attributes: dict[str, Any] = dict(zip(cls.declared, args, strict=False))
+    return cls(**attributes).reference(y)
 
 
 def as_tuple(results: Any) -> tuple:

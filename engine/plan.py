@@ -140,7 +140,7 @@ class Plan:
         digest = hashlib.sha256(text + b"".join(self.objects)).digest()
         start = _MAGIC + struct.pack("<Q", len(text)) + digest
         blobs: list[bytes | memoryview] = [start + text, *self.objects]
-        blobs += [memoryview(a.reshape(-1).view(np.uint8)) for a in arrays]
+        blobs += [a.reshape(-1).view(np.uint8).data for a in arrays]
         blobs.append(digest)
         return [part for blob in blobs for part in (blob, bytes(aligned(len(blob)) - len(blob)))]
 

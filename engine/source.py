@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
+from typing import cast
 
 import numpy as np
 
@@ -38,13 +39,13 @@ def names_in(code: CodeType) -> set[str]:
     return set(code.co_names).union(*map(names_in, nested))
 
 
-def fingerprint(function: FunctionType) -> str:
+def fingerprint(function: Callable) -> str:
     """The text of a function and of all it calls, and the values that are numbers to it when it is compiled.
 
     Those are the global variables, the variables of functions around it, and the defaults of its arguments: two
     kernels made by one factory have one text, and differ in these.
     """
-    return "\0".join(sorted(set(_parts(function, set()))))
+    return "\0".join(sorted(set(_parts(cast(FunctionType, function), set()))))
 
 
 def _parts(function: FunctionType, seen: set[FunctionType]) -> Iterator[str]:

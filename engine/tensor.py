@@ -228,5 +228,5 @@ class Tensor:
 def content_digest(data: np.ndarray | bytes | memoryview | None) -> str:
     """The first 128 bits of SHA-256, as hex digits."""
     if isinstance(data, np.ndarray):
-        data = memoryview(np.ascontiguousarray(data).reshape(-1).view(np.uint8))
+        data = np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
     return hashlib.sha256(data or b"").hexdigest()[:32]

@@ -63,8 +63,8 @@ def _block(layer: Layer, order: Order, specs: Sequence[Spec]) -> dict[str, objec
 
 
 def _frame(layer: Layer, order: Order, specs: Sequence[Spec]) -> dict[str, object] | None:
-    """Pad frames the last two axes; they may change places."""
-    if sorted(order[-2:]) != [len(order) - 2, len(order) - 1]:
+    """A Pad that frames the last two axes; they may change places."""
+    if len(layer.pads) != 4 or sorted(order[-2:]) != [len(order) - 2, len(order) - 1]:
         return None
     top, left, bottom, right = layer.pads
     return {"pads": (top, left, bottom, right) if order[-2] < order[-1] else (left, top, right, bottom)}

@@ -11,7 +11,9 @@ from . import eltwise as eltwise
 from . import fold as fold
 from . import inner_product as inner_product
 from . import layout as layout
+from . import matmul as matmul
 from . import norm as norm
 from . import pool as pool
 from . import reshape as reshape
+from . import resize as resize
 from . import softmax as softmax

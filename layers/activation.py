@@ -17,6 +17,7 @@ FLOAT_MAX = 3.4028234663852886e38  # the largest fp32
 class ReLU(Elementwise):
     """y = x if x > 0 else negative_slope * x        x: (...) -> y: (...)
 
+    Without a slope y is 0 at -inf too, and NaN stays NaN.
     Nair & Hinton 2010, "Rectified linear units improve restricted Boltzmann machines"; with a slope: Maas et
     al. 2013, "Rectifier nonlinearities improve neural network acoustic models". caffe.proto ReLUParameter.
     """
@@ -24,6 +25,8 @@ class ReLU(Elementwise):
     negative_slope: float = 0.0
 
     def reference(self, x):
+        if not self.negative_slope:
+            return np.maximum(x, x.dtype.type(0))  # 0 * -inf would be NaN
         return np.where(x > 0, x, self.negative_slope * x)
 
 
@@ -53,8 +56,13 @@ class Sigmoid(Elementwise):
     """
 
     def reference(self, x):
-        e = np.exp(-np.abs(x))  # never above 1, so neither form below overflows
-        return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+        return sigmoid(x)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x))"""
+    e = np.exp(-np.abs(x))  # never above 1, so neither form below overflows
+    return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
 
 @layer("TanH")
@@ -182,6 +190,77 @@ class BNLL(Elementwise):
 
     def reference(self, x):
         return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+@layer("HardSigmoid")
+class HardSigmoid(Elementwise):
+    """y = alpha * x + beta, but not below 0 and not above 1        x: (...) -> y: (...)
+
+    Courbariaux et al. 2015, arXiv:1511.00363. ONNX HardSigmoid, whose alpha is 0.2; 1/6 is MobileNetV3's.
+    """
+
+    alpha: float = 1 / 6
+    beta: float = 0.5
+
+    def reference(self, x):
+        return np.clip(self.alpha * x + self.beta, 0, 1)
+
+
+@layer("HardSwish")
+class HardSwish(Elementwise):
+    """y = x * (alpha * x + beta), the factor not below 0 and not above 1        x: (...) -> y: (...)
+
+    Howard et al. 2019, arXiv:1905.02244, "Searching for MobileNetV3". ONNX HardSwish.
+    """
+
+    alpha: float = 1 / 6
+    beta: float = 0.5
+
+    def reference(self, x):
+        return x * np.clip(self.alpha * x + self.beta, 0, 1)
+
+
+@layer("Swish")
+class Swish(Elementwise):
+    """y = x / (1 + exp(-beta * x))        x: (...) -> y: (...)
+
+    Ramachandran et al. 2017, arXiv:1710.05941; with beta 1 it is SiLU. caffe.proto SwishParameter.
+    """
+
+    beta: float = 1.0
+
+    def reference(self, x):
+        return x * sigmoid(self.beta * x)
+
+
+@layer("Mish")
+class Mish(Elementwise):
+    """y = x * tanh(log(1 + exp(x)))        x: (...) -> y: (...)
+
+    Misra 2019, arXiv:1908.08681. ONNX Mish.
+    """
+
+    def reference(self, x):
+        return x * np.tanh(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
+
+
+@layer("GELU")
+class GELU(Elementwise):
+    """y = x/2 * (1 + erf(x / sqrt(2)))        x: (...) -> y: (...)
+
+    With `approximate`, y = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x**3))). Hendrycks & Gimpel 2016,
+    arXiv:1606.08415. ONNX Gelu.
+    """
+
+    approximate: bool = False
+
+    def reference(self, x):
+        if self.approximate:
+            return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+        return 0.5 * x * (1 + _erf(x / math.sqrt(2)).astype(x.dtype))
+
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])  # numpy has none
 
 
 @layer("Dropout")

@@ -1,4 +1,4 @@
-"""Normalisation: LRN, BatchNorm, MVN; and Scale and Bias, which in Caffe follow it."""
+"""Normalisation: LRN, BatchNorm, MVN, LayerNorm; and Scale and Bias, which in Caffe follow it."""
 
 from __future__ import annotations
 
@@ -145,7 +145,37 @@ class MVN(Layer):
         return y.astype(x.dtype)
 
 
-def _check_eps(layer: BatchNorm | MVN) -> None:
+@layer("LayerNorm")
+class LayerNorm(Layer):
+    """y = (x - mean(x)) / sqrt(variance(x) + eps) * scale + bias        x: (..., K), scale, bias: (K,) -> y: (..., K)
+
+    Mean and variance of each row; in general over all axes from `axis` on, whose shape scale and bias have. With
+    axis=2 and without scale it is instance normalisation. Ba et al. 2016, arXiv:1607.06450. ONNX LayerNormalization.
+    """
+
+    axis: int = -1
+    eps: float = 1e-5
+
+    def check(self) -> None:
+        _check_eps(self)
+
+    def infer(self, x: Spec, scale: Spec | None = None, bias: Spec | None = None) -> Spec:
+        axis = x.axis(self.axis)
+        for name, spec in (("scale", scale), ("bias", bias)):
+            if spec is not None and spec.shape != x.shape[axis:]:
+                wanted = ",".join(map(str, x.shape[axis:]))
+                raise ShapeError(f"x is {x} but {name} is {spec}: {name} needs shape [{wanted}]")
+        return x.replace(quantization=None)
+
+    def reference(self, x, scale=None, bias=None):
+        axes = tuple(range(self.axis % x.ndim, x.ndim))
+        y = x - x.mean(axes, dtype=np.float64, keepdims=True)
+        y /= np.sqrt((y * y).mean(axes, keepdims=True) + self.eps)
+        y = y if scale is None else y * scale
+        return (y if bias is None else y + bias).astype(x.dtype)
+
+
+def _check_eps(layer: BatchNorm | MVN | LayerNorm) -> None:
     if not layer.eps >= 0:
         raise AttributeValueError(f"{layer}: eps is {layer.eps}: it must not be negative")
 

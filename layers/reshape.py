@@ -1,4 +1,4 @@
-"""The same numbers in another shape, order or frame: Flatten, Reshape, Permute, Pad."""
+"""The same numbers in another shape, order or frame: Flatten, Reshape, Permute, ShuffleChannel, Pad."""
 
 from __future__ import annotations
 
@@ -103,30 +103,60 @@ class Permute(Layer):
         return x.transpose(self.order)
 
 
+@layer("ShuffleChannel")
+class ShuffleChannel(Layer):
+    """y[:, k * group + g] = x[:, g * C/group + k]        x: (N, C, ...) -> y: (N, C, ...)
+
+    The first channel of each group, then the second of each, and so on: (group, C/group) transposed. Zhang et al.
+    2017, arXiv:1707.01083; their Caffe's ShuffleChannelParameter.
+    """
+
+    group: int = 1
+
+    def check(self) -> None:
+        if self.group < 1:
+            raise AttributeValueError(f"{self}: group is {self.group}: it must be at least 1")
+
+    def infer(self, x: Spec) -> Spec:
+        if x.ndim < 2 or x.shape[1] % self.group:
+            raise ShapeError(f"x is {x}: its axis 1 must be channels, a multiple of group={self.group}")
+        return x
+
+    def reference(self, x):
+        n, c, *rest = x.shape
+        return x.reshape(n, self.group, c // self.group, *rest).swapaxes(1, 2).reshape(x.shape)
+
+
 @layer("Pad")
 class Pad(Layer):
     """y = x framed by `value`        x: (..., H, W) -> y: (..., top + H + bottom, left + W + right)
 
     ONNX Pad with mode "constant".
 
-    pads  [top, left, bottom, right]
+    pads  how much before each of the last axes, then how much after each: [top, left, bottom, right] for two,
+          [front, top, left, back, bottom, right] for three, [left, right] for one
     """
 
     pads: tuple[int, ...]
     value: float = 0.0
 
     def check(self) -> None:
-        if len(self.pads) != 4 or min(self.pads) < 0:
-            raise AttributeValueError(f"{self}: pads is {self.pads}: give 4 numbers of at least 0")
+        if len(self.pads) not in (2, 4, 6) or min(self.pads) < 0:
+            raise AttributeValueError(f"{self}: pads is {self.pads}: give 4 numbers of at least 0, or 2 or 6")
+
+    def frame(self, ndim: int) -> list[tuple[int, int]]:
+        """(before, after) of each of x's `ndim` axes."""
+        padded = len(self.pads) // 2
+        return [(0, 0)] * (ndim - padded) + list(zip(self.pads[:padded], self.pads[padded:], strict=True))
 
     def infer(self, x: Spec) -> Spec:
-        if x.ndim < 2:
-            raise ShapeError(f"x is {x} but Pad wants (..., H, W)")
-        top, left, bottom, right = self.pads
-        *leading, h, w = x.shape
-        return x.replace(shape=(*leading, h + (top + bottom), w + (left + right)))
+        if x.ndim < len(self.pads) // 2:
+            wanted = {2: "(..., W)", 4: "(..., H, W)", 6: "(..., D, H, W)"}[len(self.pads)]
+            raise ShapeError(f"x is {x} but Pad wants {wanted}")
+        frame = self.frame(x.ndim)
+        return x.replace(
+            shape=[s + (before + after) for s, (before, after) in zip(x.shape, frame, strict=True)]
+        )
 
     def reference(self, x):
-        top, left, bottom, right = self.pads
-        frame = [(0, 0)] * (x.ndim - 2) + [(top, bottom), (left, right)]
-        return np.pad(x, frame, constant_values=self.value)
+        return np.pad(x, self.frame(x.ndim), constant_values=self.value)

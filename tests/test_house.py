@@ -8,9 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import fbnet
+import pytest
 
 ROOT = Path(fbnet.__file__).parent
 FOLDERS = ("engine", "layers", "formats", "tools")
@@ -61,7 +60,9 @@ def test_import_arrows(path: Path) -> None:
             if top == library:
                 assert str(here).startswith(owners), f"{where}: {library} belongs to {owners}"
         if top != "fbnet":
-            assert here.parts[0] != "engine" or top in {*sys.stdlib_module_names, "numpy", "platformdirs"}, where
+            assert here.parts[0] != "engine" or top in {*sys.stdlib_module_names, "numpy", "platformdirs"}, (
+                where
+            )
             continue
         target = place(name)
         assert isinstance(name, str) and not path.read_text().startswith("import fbnet")
@@ -70,8 +71,15 @@ def test_import_arrows(path: Path) -> None:
         elif here.parts[0] == "formats":
             assert target[0] in ("engine", "formats"), f"{where}: a format knows the engine only"
         elif here.parts[:2] in {("layers", t) for t in TARGETS}:
-            other = target[0] == "layers" and len(target) > 1 and target[1] in TARGETS and target[1] != here.parts[1]
-            assert target[0] in ("engine", "layers") and not other, f"{where}: a target knows engine and layers"
+            other = (
+                target[0] == "layers"
+                and len(target) > 1
+                and target[1] in TARGETS
+                and target[1] != here.parts[1]
+            )
+            assert target[0] in ("engine", "layers") and not other, (
+                f"{where}: a target knows engine and layers"
+            )
         elif here.parts[0] == "layers" and here.name != "__init__.py":
             assert target[0] == "engine", f"{where}: layer files do not import each other"
 
@@ -87,7 +95,9 @@ def test_no_absolute_imports_of_the_package_inside_it() -> None:
 
 def test_packages_listed_are_the_folders() -> None:
     text = (ROOT / "pyproject.toml").read_text()
-    listed = set(re.findall(r'"(fbnet[.\w]*)",', text[text.index("packages = [") : text.index("include-package")]))
+    listed = set(
+        re.findall(r'"(fbnet[.\w]*)",', text[text.index("packages = [") : text.index("include-package")])
+    )
     found = {
         ".".join(("fbnet", *p.parent.relative_to(ROOT).parts))
         for folder in FOLDERS
@@ -132,5 +142,9 @@ def test_files_hold_one_idea() -> None:
 def test_import_is_light() -> None:
     """`import fbnet` must not bring in what only compiling, converting or the command line need."""
     program = "import fbnet, sys; print(*sorted(m.split('.')[0] for m in sys.modules))"
-    loaded = set(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split())
+    loaded = set(
+        subprocess.run(
+            [sys.executable, "-c", program], check=True, capture_output=True, text=True
+        ).stdout.split()
+    )
     assert not loaded & {"numba", "llvmlite", "onnx", "google", "PIL", "click", "rich", "flatbuffers"}

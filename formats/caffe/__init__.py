@@ -8,7 +8,6 @@ when it is deployed) -> mapping (a layer for a layer, with its weights) -> Net.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from operator import index
 from pathlib import Path
@@ -19,6 +18,7 @@ from ...engine.format import importer
 from ...engine.layer import Layer
 from ...engine.net import Net
 from ...engine.tensor import Spec
+from ..labels import read_labels
 from .graph import MOST_ELEMENTS, Graph, deployed
 from .mapping import converted, converters
 from .prototxt import read_prototxt
@@ -71,7 +71,7 @@ def read_caffe(
         raise InputError(f"{prototxt}: {missing}")
     metadata: dict[str, Any] = {"source": " + ".join(p.name for p in (prototxt, caffemodel) if p)}
     if labels is not None:
-        metadata["labels"] = _labels(labels)
+        metadata["labels"] = read_labels(labels)
     if prepared := graph.image | dict(image or {}):
         metadata["image"] = prepared
     inputs = {name: Spec(shape) for name, shape in graph.inputs.items() if shape is not None}
@@ -105,8 +105,6 @@ def _weights(caffemodel: Path | None, seed: int | None) -> Weights:
         return CaffemodelWeights(caffemodel)
     if seed is None:
         return MissingWeights()
-    if not isinstance(seed, int) or seed < 0:
-        raise InputError(f"random_weights is {seed!r}: give a seed, a whole number of at least 0")
     return RandomWeights(seed)
 
 
@@ -136,14 +134,3 @@ def _layers(graph: Graph, weights: Weights) -> tuple[list[Layer], list[str]]:
         layers.append(layer)
     weights.finish()
     return layers, problems + weights.problems
-
-
-def _labels(source: str | Path | Sequence[str]) -> list[str]:
-    """Labels from a text file, or as they are given."""
-    if not isinstance(source, (str, Path)):
-        return [str(label) for label in source]
-    try:
-        lines = Path(source).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: labels cannot be read: {error}") from None
-    return [re.sub(r"^n\d{8}\s+", "", line.strip()) for line in lines if line.strip()]

@@ -1,9 +1,10 @@
-"""The .onnx importer. The package `onnx` reads and checks the file; it is an extra: pip install fbnet[onnx].
+"""The .onnx format, in and out. The package `onnx` reads and checks the file; it is an extra: pip install fbnet[onnx].
 
     file         the file: decoded, checked, its constants as arrays
     graph        the walk over the nodes, and the table that operators are entered in
     fold         what is known before the net runs: constants, and the arithmetic of shapes
     arithmetic, convolution, moving, norm      the operators, each a small function
+    export       the way out, Net -> .onnx, with its own walk and tables
 
 After the walk, two clean-ups that other formats share: `..layout` removes transposes, `..padding` joins padding with
 the layer behind it.
@@ -22,6 +23,7 @@ from ...engine.tensor import Dim, Spec
 from ..layout import without_permutes
 from ..padding import without_pads
 from . import arithmetic, convolution, moving, norm  # noqa: F401  they enter their operators
+from .export import write
 from .file import array_of, attributes_of, load
 from .fold import fold
 from .graph import Graph, Node, Value
@@ -36,7 +38,7 @@ FLOATS = dict.fromkeys((1, 10, 11, 16), "fp32")  # TensorProto.FLOAT, FLOAT16, D
 DTYPES = FLOATS | {2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool"}
 
 
-@importer(".onnx")
+@importer(".onnx", write=write)
 def read(path: Path, *more: Path, shapes: Mapping[str, Sequence[int | str]] | None = None) -> Net:
     """The net in an ONNX file, for inference.
 

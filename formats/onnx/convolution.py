@@ -189,7 +189,7 @@ def pad(
                 raise Unsupported("pads a tensor of one dimension")
             pair = sorted((pair[0], free[-1]))
         order = [a for a in range(x.rank) if a not in pair] + pair
-        (top, bottom), (left, right) = (ends.get(a, (0, 0)) for a in pair)
+        (top, bottom), (left, right) = (ends.pop(a, (0, 0)) for a in pair)  # each is padded once
         padded = g.add("Pad", permuted(g, x, order), pads=(top, left, bottom, right), value=max(fill, LOWEST))
         x = permuted(g, padded, inverse(order))
     return x

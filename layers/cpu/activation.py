@@ -8,15 +8,42 @@ from math import prod
 import numpy as np
 
 from ...engine.kernel import Call, Stage, View, kernel
-from ..activation import BNLL, ELU, AbsVal, Clip, Exp, Log, Power, PReLU, ReLU, Sigmoid, TanH, log_base
+from ..activation import (
+    BNLL,
+    ELU,
+    GELU,
+    AbsVal,
+    Clip,
+    Exp,
+    HardSigmoid,
+    HardSwish,
+    Log,
+    Mish,
+    Power,
+    PReLU,
+    ReLU,
+    Sigmoid,
+    Swish,
+    TanH,
+    log_base,
+)
 from . import simd
 from .channels import BLOCKS, bind_blocks, of_block
 
 
-@kernel(ReLU, device="cpu")
+def bind_relu(call: Call) -> Stage:
+    return Stage({}, function=None if call.layer.negative_slope else rectify)
+
+
+@kernel(ReLU, device="cpu", bind=bind_relu)
 def relu(x, y, negative_slope):
     for i in range(x.size):
         y[i] = x[i] if x[i] > 0 else negative_slope * x[i]
+
+
+def rectify(x, y):
+    for i in range(x.size):
+        y[i] = np.float32(0) if x[i] < 0 else x[i]
 
 
 def bind_prelu(call: Call) -> dict:
@@ -126,3 +153,59 @@ def bnll(x, y):
     for i in range(x.size):
         positive = x[i] if x[i] > 0 else np.float32(0)
         y[i] = positive + math.log1p(math.exp(-abs(x[i])))
+
+
+@kernel(HardSigmoid, device="cpu")
+def hard_sigmoid(x, y, alpha, beta):
+    zero, one = np.float32(0), np.float32(1)
+    for i in range(x.size):
+        v = alpha * x[i] + beta
+        v = v if v > zero else zero
+        y[i] = v if v < one else one
+
+
+@kernel(HardSwish, device="cpu")
+def hard_swish(x, y, alpha, beta):
+    zero, one = np.float32(0), np.float32(1)
+    for i in range(x.size):
+        v = alpha * x[i] + beta
+        v = v if v > zero else zero
+        y[i] = x[i] * (v if v < one else one)
+
+
+@kernel(Swish, device="cpu")
+def swish(x, y, beta):
+    one = np.float32(1)
+    for i in range(x.size):
+        y[i] = x[i] / (one + math.exp(-beta * x[i]))
+
+
+@kernel(Mish, device="cpu")
+def mish(x, y):
+    """With s = log(1 + exp(x)), tanh(s) is n / (n + 2) where n = exp(x) * (exp(x) + 2): one exp, no tanh.
+
+    From 20 on it is 1 to the last bit, and the square would soon overflow.
+    """
+    top, two = np.float32(20), np.float32(2)
+    for i in range(x.size):
+        e = math.exp(x[i] if x[i] < top else top)
+        n = e * (e + two)
+        y[i] = x[i] * (n / (n + two))
+
+
+def bind_gelu(call: Call) -> Stage:
+    return Stage({}, function=gelu_tanh if call.layer.approximate else None)
+
+
+@kernel(GELU, device="cpu", bind=bind_gelu)
+def gelu(x, y):
+    half, one, root = np.float32(0.5), np.float32(1), np.float32(math.sqrt(0.5))
+    for i in range(x.size):
+        y[i] = half * x[i] * (one + math.erf(root * x[i]))
+
+
+def gelu_tanh(x, y):
+    half, one = np.float32(0.5), np.float32(1)
+    root, cubic = np.float32(math.sqrt(2 / math.pi)), np.float32(0.044715)
+    for i in range(x.size):
+        y[i] = half * x[i] * (one + math.tanh(root * (x[i] + cubic * x[i] * x[i] * x[i])))

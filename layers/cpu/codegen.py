@@ -14,6 +14,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import linecache
+import re
 import sys
 import textwrap
 import threading
@@ -40,6 +42,9 @@ ENTRY = "fbnet_entry"
 
 # What an object may still ask of the machine it runs on: C's memory block functions, which LLVM makes of loops.
 ALLOWED = ("memcpy", "memmove", "memset")
+
+# C functions for which processors have an instruction.
+INSTRUCTIONS = ("sqrt", "floor", "ceil", "trunc", "rint")
 
 _objects = Cache("objects", ".o")
 _lock = threading.Lock()
@@ -154,7 +159,7 @@ def specialise(function: Callable, target: Target) -> Any:
             return specialise(value, target)
         return value
 
-    _check_indices(function)
+    _check_text(function)
     around = function.__globals__
     changed = {n: filled_in(around[n]) for n in names_in(function.__code__) if n in around}
     cells = tuple(python_types.CellType(filled_in(c.cell_contents)) for c in function.__closure__ or ())
@@ -200,13 +205,18 @@ def _text_of(function: Callable, args: Any, returned: Any) -> Any:
     )
 
 
-def _check_indices(function: Callable) -> None:
-    """Refuse an index that is written as a negative number. Raises CompileError."""
+def _check_text(function: Callable) -> None:
+    """Refuse what would go wrong in silence: an index that is a negative number, and raising. Raises CompileError."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, SyntaxError):  # made by exec, or a lambda in the middle of a line
         return
     for node in ast.walk(tree):
+        if isinstance(node, (ast.Raise, ast.Assert)):
+            raise CompileError(
+                f"kernel {function.__qualname__} says {ast.unparse(node)!r}:"
+                " nobody would hear it; refuse in the kernel's `when`, or in the layer's `infer`"
+            )
         indices = getattr(node.slice, "elts", [node.slice]) if isinstance(node, ast.Subscript) else []
         for index in indices:
             if isinstance(index, ast.UnaryOp) and isinstance(index.op, ast.USub):
@@ -229,8 +239,10 @@ def _front_end(entry: Callable, target: Target) -> Any:
         try:
             result = _text_of(entry, (types.int64,) * 3, types.void)
         except errors.NumbaError as error:
-            reason = " ".join(str(error).split())
-            raise CompileError(f"kernel {_kernel_name(entry)} cannot be compiled: {reason}") from error
+            kernel = entry.__globals__["kernel"].py_func
+            raise CompileError(
+                f"kernel {kernel.__qualname__} cannot be compiled: {_reason(str(error), kernel)}"
+            ) from error
     library = result.library
     module = llvm.parse_assembly(str(library._final_module))
     for linked in library._linking_libraries:
@@ -260,8 +272,15 @@ def _front_end_alone() -> Iterator[None]:
         config.OPT, arrayobj.fix_integer_index = level, fix
 
 
-def _kernel_name(entry: Callable) -> str:
-    return entry.__globals__["kernel"].py_func.__qualname__
+def _reason(said: str, kernel: Callable) -> str:
+    """Of numba's screenful, what is wrong and in which line of the kernel's file; the rest is in the error's cause."""
+    lines = [line.strip() for line in said.splitlines()]
+    what = next((li for li in lines if li and not li.startswith(("Failed in", "- Resolution"))), "")
+    signature = next((li[3:] for li in lines if li.startswith(">>>")), "") if what.endswith(":") else ""
+    file = kernel.__code__.co_filename
+    places = re.findall(rf" at {re.escape(file)} \((\d+)\)", said)
+    where = f", in line {places[-1]}: {linecache.getline(file, int(places[-1])).strip()}" if places else ""
+    return what + signature + where
 
 
 def _linked(module: Any, target: Target) -> Any:
@@ -279,10 +298,13 @@ def _linked(module: Any, target: Target) -> Any:
             ret void
         }}"""
     module.link_in(llvm.parse_assembly(wrapper))
-    for declared in [f for f in module.functions if f.is_declaration and f.name in ("sqrtf", "sqrt")]:
-        real, suffix = ("float", "f32") if declared.name == "sqrtf" else ("double", "f64")
-        declared.name = f"fbnet_sqrt_{suffix}"
-        module.link_in(llvm.parse_assembly(_square_root(declared.name, real, suffix)))
+    for declared in [
+        f for f in module.functions if f.is_declaration and f.name.removesuffix("f") in INSTRUCTIONS
+    ]:
+        name = declared.name.removesuffix("f")
+        real, suffix = ("float", "f32") if declared.name != name else ("double", "f64")
+        declared.name = f"fbnet_{name}_{suffix}"
+        module.link_in(llvm.parse_assembly(_instruction(declared.name, name, real, suffix)))
     for declared in [f for f in module.functions if f.is_declaration and f.name in elementary.FUNCTIONS]:
         function = elementary.FUNCTIONS[declared.name]
         # under a name of our own: LLVM thinks it knows what expf does, and lets nobody define llvm.exp.f32
@@ -291,12 +313,12 @@ def _linked(module: Any, target: Target) -> Any:
     return module
 
 
-def _square_root(name: str, real: str, suffix: str) -> str:
-    """LLVM text that defines `name` by the instruction that every target has."""
+def _instruction(name: str, instruction: str, real: str, suffix: str) -> str:
+    """LLVM text that defines `name` by an instruction."""
     return f"""
-        declare {real} @llvm.sqrt.{suffix}({real})
+        declare {real} @llvm.{instruction}.{suffix}({real})
         define {real} @{name}({real} %x) {{
-            %y = call {real} @llvm.sqrt.{suffix}({real} %x)
+            %y = call {real} @llvm.{instruction}.{suffix}({real} %x)
             ret {real} %y
         }}"""
 

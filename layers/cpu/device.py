@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,12 @@ class Segment:
         )
         self.control = np.zeros(5, np.int64)
         self.control[:2] = len(steps), self.table.ctypes.data
+
+    def alone(self, index: int) -> np.ndarray:
+        """A control block that runs one step of the table."""
+        control = self.control.copy()
+        control[:2] = 1, self.table[index].ctypes.data
+        return control
 
 
 def _argument_block(step: Step, arena: Arena) -> np.ndarray:
@@ -127,6 +135,28 @@ class Cpu(Device):
                 handle.team.replay(item.control)
             else:
                 arena.compute(item)
+
+    def time_steps(self, handle: Handle, rounds: int = 10) -> list[float]:
+        """The median seconds of each step of the plan, one native call each, over `rounds` whole runs.
+
+        The steps run in their order, so each finds its inputs where the step before has left them.
+        """
+        arena = _prepared(handle)
+        arena.check_inputs()
+        calls: list[Callable[[], None]] = []
+        for item in handle.work:
+            if isinstance(item, Segment):
+                blocks = [item.alone(index) for index in range(len(item.table))]
+                calls += [partial(handle.team.replay, block) for block in blocks]  # type: ignore[union-attr]
+            else:
+                calls.append(partial(arena.compute, item))
+        seconds = np.empty((rounds, len(calls)))
+        for row in seconds:
+            for index, call in enumerate(calls):
+                start = perf_counter()
+                call()
+                row[index] = perf_counter() - start
+        return np.median(seconds, axis=0).tolist()
 
     def get_tensor(self, handle: Handle, name: str) -> np.ndarray:
         return _prepared(handle).read(name)

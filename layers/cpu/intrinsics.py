@@ -97,7 +97,7 @@ def array_maker(dtype: Any, ndim: int) -> Any:
     def typing(*given: types.Type) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             array = context.make_array(kind)(context, builder)
-            itemsize = ir.Constant(ir.IntType(64), dtype.bitwidth // 8)
+            itemsize = ir.Constant(ir.IntType(64), getattr(dtype, "bitwidth", 8) // 8)  # bool has none
             strides = [itemsize]
             for size in reversed(args[2:]):
                 strides.insert(0, builder.mul(strides[0], size))

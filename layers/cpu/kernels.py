@@ -9,8 +9,10 @@ from . import direct as direct
 from . import eltwise as eltwise
 from . import inner_product as inner_product
 from . import layout as layout
+from . import matmul as matmul
 from . import norm as norm
 from . import pool as pool
 from . import reshape as reshape
+from . import resize as resize
 from . import softmax as softmax
 from . import winograd as winograd

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from ...engine.kernel import Call, Scratch, View, kernel
-from ..norm import LRN, MVN, BatchNorm, Bias, Scale
+from ..norm import LRN, MVN, BatchNorm, Bias, LayerNorm, Scale
 from . import simd
 from .channels import BLOCKS, bind_blocks, of_block
 
@@ -272,3 +272,31 @@ def lrn_blocked(x, y, squares, channels, line, half, alpha, k, ith, nth):
                 at = image + (block * size + place) * vector
                 value = simd.divide(simd.load(simd.address(x) + at), simd.mul(root, simd.square_root(root)))
                 simd.store(simd.address(y) + at, value)
+
+
+def bind_layernorm(call: Call) -> dict:
+    shape, axis = call.shape("x"), call.specs["x"].axis(call.layer.axis)
+    rows = (prod(shape[:axis]), prod(shape[axis:]))
+    return dict(x=View("x", rows), y=View("y", rows), scale=call.flat("scale"), bias=call.flat("bias"))
+
+
+@kernel(LayerNorm, device="cpu", bind=bind_layernorm, split=("x", "y"), inplace=("x",))
+def layernorm(x, scale, bias, y, eps):
+    rows, size = x.shape
+    for row in range(rows):
+        total = 0.0
+        for i in range(size):
+            total += x[row, i]
+        mean = total / size
+        squares = 0.0
+        for i in range(size):
+            squares += (x[row, i] - mean) * (x[row, i] - mean)
+        middle, gain = np.float32(mean), np.float32(1.0 / math.sqrt(squares / size + eps))
+        for i in range(size):
+            y[row, i] = (x[row, i] - middle) * gain
+        if scale.size > 0:
+            for i in range(size):
+                y[row, i] *= scale[i]
+        if bias.size > 0:
+            for i in range(size):
+                y[row, i] += bias[i]

@@ -1,11 +1,11 @@
-"""Permute and Pad on the cpu. (Flatten and Reshape are aliases: there is nothing to do.)"""
+"""Permute, ShuffleChannel and Pad on the cpu. (Flatten and Reshape are aliases: there is nothing to do.)"""
 
 from __future__ import annotations
 
 from math import prod
 
-from ...engine.kernel import Call, kernel
-from ..reshape import Pad, Permute
+from ...engine.kernel import Call, View, kernel
+from ..reshape import Pad, Permute, ShuffleChannel
 
 RANK = 6
 
@@ -64,21 +64,43 @@ def permute(
                         at += size5
 
 
-@kernel(
-    Pad,
-    device="cpu",
-    bind=lambda call: dict(
-        x=call.planes("x"), y=call.planes("y"), top=call.layer.pads[0], left=call.layer.pads[1]
-    ),
-    split=("x", "y"),
-)
-def pad(x, y, top, left, value):
-    planes, height, width = y.shape
-    _, h, w = x.shape
+def bind_shuffle(call: Call) -> dict:
+    n, c, *rest = call.shape("x")
+    planes = (n * c, prod(rest))
+    return dict(x=View("x", planes), y=View("y", planes), channels=c)
+
+
+@kernel(ShuffleChannel, device="cpu", bind=bind_shuffle)
+def shuffle(x, y, channels, group, ith, nth):
+    planes, size = y.shape
+    for plane in range(planes * ith // nth, planes * (ith + 1) // nth):
+        channel = plane % channels
+        source = plane - channel + channel % group * (channels // group) + channel // group
+        for i in range(size):
+            y[plane, i] = x[source, i]
+
+
+def bind_pad(call: Call) -> dict:
+    """Both as (planes, D, H, W), where D is 1 unless three axes are padded."""
+    shape, axes = call.shape("x"), 3 if len(call.layer.pads) == 6 else 2
+    (front, _), (top, _), (left, _) = [(0, 0), (0, 0), *call.layer.frame(len(shape))][-3:]
+    bound = {}
+    for name in ("x", "y"):
+        sizes = (1, *call.shape(name))
+        bound[name] = View(name, (prod(sizes[:-axes]), *(1,) * (3 - axes), *sizes[-axes:]))
+    return bound | dict(front=front if axes == 3 else 0, top=top, left=left)
+
+
+@kernel(Pad, device="cpu", bind=bind_pad, split=("x", "y"))
+def pad(x, y, front, top, left, value):
+    planes, depth, height, width = y.shape
+    _, d, h, w = x.shape
     for plane in range(planes):
-        for i in range(height):
-            for j in range(width):
-                y[plane, i, j] = value
-        for i in range(h):
-            for j in range(w):
-                y[plane, top + i, left + j] = x[plane, i, j]
+        for k in range(depth):
+            for i in range(height):
+                for j in range(width):
+                    y[plane, k, i, j] = value
+        for k in range(d):
+            for i in range(h):
+                for j in range(w):
+                    y[plane, front + k, top + i, left + j] = x[plane, k, i, j]

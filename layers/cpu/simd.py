@@ -147,7 +147,9 @@ def transpose(b: Builder, source, source_step, source_last, to, to_step, to_last
     for i in range(0, b.lanes, 4):  # in each register's quarters: pairs of lanes, then pairs of pairs
         low = [b.by_four(rows[i + k], rows[i + k + 1], (0, 4, 1, 5)) for k in (0, 2)]
         high = [b.by_four(rows[i + k], rows[i + k + 1], (2, 6, 3, 7)) for k in (0, 2)]
-        rows[i : i + 4] = [b.by_four(*pair, half) for pair in (low, high) for half in ((0, 1, 4, 5), (2, 3, 6, 7))]
+        rows[i : i + 4] = [
+            b.by_four(*pair, half) for pair in (low, high) for half in ((0, 1, 4, 5), (2, 3, 6, 7))
+        ]
     for j in reversed(range(b.lanes)):
         b.store_at(rows[j], b.row(to, to_step, to_last, j))
 
@@ -198,7 +200,9 @@ def tile_sum(b: Builder, t):
 @_operation("v(t)")
 def tile_largest(b: Builder, t):
     """The largest number of each lane."""
-    return b.reduce([t.at(i, j) for i in range(t.rows) for j in range(t.columns)], lambda x, y: maximum(b, x, y))
+    return b.reduce(
+        [t.at(i, j) for i in range(t.rows) for j in range(t.columns)], lambda x, y: maximum(b, x, y)
+    )
 
 
 @_operation("t(tiii)")
@@ -488,7 +492,9 @@ def variant(function: Callable, **values: int | Callable) -> Callable:
 @cache
 def _variant(function: Callable, values: tuple[tuple[str, int | Callable], ...]) -> Callable:
     scope = {**function.__globals__, **dict(values)}
-    clone = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
+    clone = FunctionType(
+        function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
+    )
     texts = (f"{k}={getattr(v, '__name__', v)}" for k, v in values)
     clone.__qualname__ = f"{function.__qualname__}({', '.join(texts)})"
     clone.__module__ = function.__module__

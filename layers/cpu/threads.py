@@ -46,6 +46,8 @@ class Team:
 
     def replay(self, control: np.ndarray) -> None:
         """Run the steps of a control block on all threads; returns when the last step is done."""
+        if not control[replay.COUNT // 8]:
+            return  # without a step there is no barrier: a slow worker would join the next run instead
         if self._process != os.getpid():
             self._start()  # this is a fork of the process that had the workers: none came along
         control[replay.SYNC // 8] = self._address

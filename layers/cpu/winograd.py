@@ -100,12 +100,8 @@ def _chunk(tiles: int, bytes_per_tile: int, weights: int, threads: int) -> int:
 LAYOUTS = {"x": BLOCKED, "y": BLOCKED, "residual": BLOCKED}
 
 
-@kernel(
-    Convolution, device="cpu", when=serves(6), bind=bind(6), score=7.0, layouts=LAYOUTS, name="winograd6"
-)
-@kernel(
-    Convolution, device="cpu", when=serves(4), bind=bind(4), score=8.0, layouts=LAYOUTS, name="winograd4"
-)
+@kernel(Convolution, device="cpu", when=serves(6), bind=bind(6), score=7.0, layouts=LAYOUTS, name="winograd6")
+@kernel(Convolution, device="cpu", when=serves(4), bind=bind(4), score=8.0, layouts=LAYOUTS, name="winograd4")
 def winograd(
     x, y, residual, w, b, inputs, sums, corner, c, h, width, oh, ow, top, left, tiles, down, across, chunk,
     out_blocks, alpha, beta, ith, nth,

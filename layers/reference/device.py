@@ -9,6 +9,7 @@ import numpy as np
 from ...engine.arena import Arena
 from ...engine.compile import compile_net
 from ...engine.device import Device, device
+from ...engine.errors import DeviceError
 from ...engine.plan import Plan
 
 
@@ -35,15 +36,22 @@ class Reference(Device):
         handle.arena = Arena(handle.plan)
 
     def set_tensor(self, handle: Handle, name: str, array: np.ndarray) -> None:
-        handle.arena.write(name, array)
+        _prepared(handle).write(name, array)
 
     def forward(self, handle: Handle) -> None:
-        handle.arena.check_inputs()
+        arena = _prepared(handle)
+        arena.check_inputs()
         for step in handle.plan.steps:
-            handle.arena.compute(step.layer)
+            arena.compute(step.layer)
 
     def get_tensor(self, handle: Handle, name: str) -> np.ndarray:
-        return handle.arena.read(name)
+        return _prepared(handle).read(name)
 
     def destroy(self, handle: Handle) -> None:
         handle.arena = None
+
+
+def _prepared(handle: Handle) -> Arena:
+    if handle.arena is None:
+        raise DeviceError("this session is not prepared, or is closed")
+    return handle.arena

@@ -22,7 +22,8 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen]:
     """A function (program, *arguments) that starts Python on a text, away from the repository."""
 
     def started(program: str, *arguments: str, warnings: str = "error") -> subprocess.Popen:
-        file = tmp_path / "program.py"
+        # a file for each start: one that is written again is empty for a moment, to a process that reads it
+        file = tmp_path / f"program{len(list(tmp_path.glob('program*.py')))}.py"
         file.write_text(textwrap.dedent(program))
         return subprocess.Popen(
             [sys.executable, "-W", warnings, str(file), *arguments],

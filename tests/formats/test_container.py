@@ -170,10 +170,10 @@ BAD_NETS = [
 @pytest.mark.parametrize(("change", "kind", "problem"), BAD_NETS)
 def test_what_is_no_net_is_refused(change, kind, problem, tiny, packed):
     data = forged(packed(tiny), change)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(kind, match=rf"^bad\.fbnet: .*{problem}") as caught:
         from_buffer(data, "bad.fbnet", verify="full")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert "\n" not in str(caught.value)
 
 
@@ -296,10 +296,10 @@ def test_messages_with_close_matches_do_not_cost_more_than_the_mistake(tiny, pac
 
     for change in (typos, missing):
         data = forged(packed(tiny), change)
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(FbnetError):
             from_buffer(data)
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
 
 
 MUTATIONS, PARTS = 100_000, 8
@@ -319,7 +319,7 @@ def test_a_hundred_thousand_mutations(part, make_tiny, packed):
         if turn % 2:
             damaged = damaged[: len(data)].ljust(len(data), b"\0")
             damaged[root_bytes : root_bytes + SEAL_BYTES] = seal(damaged[:root_bytes])
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             net = from_buffer(bytes(damaged))
             for array in [
@@ -330,7 +330,7 @@ def test_a_hundred_thousand_mutations(part, make_tiny, packed):
             good += 1
         except FbnetError as error:
             assert str(error).startswith(".fbnet data: ")
-        slowest = max(slowest, time.perf_counter() - start)
+        slowest = max(slowest, time.process_time() - start)
     assert slowest < 1
     assert good > 200  # names, numbers and padding changed: such nets were looked at all through
 
@@ -370,9 +370,9 @@ def resident():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
 
-before, start = resident(), time.perf_counter()
+before, start = resident(), time.process_time()
 net = fbnet.load(sys.argv[1])
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 print(seconds, resident() - before, len(net), sum(t.spec.nbytes for t in net.constants.values()))
 """
 

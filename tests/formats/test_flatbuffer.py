@@ -226,10 +226,10 @@ def test_bombs_are_refused_quickly():
         (nested(30, 1000), "overlap"),
         (nested(70, 1), "deeper"),
     ]:
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(FileError, match=problem):
             decode(schema, data)
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
 
 
 def test_many_overlapping_strings_are_refused():
@@ -246,7 +246,7 @@ def test_many_overlapping_strings_are_refused():
         + bytes(1 << 16)
     )
     assert data[vector + 4 :].startswith(offsets)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FileError, match="objects overlap"):
         decode(schema, data)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1

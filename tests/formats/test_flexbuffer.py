@@ -169,10 +169,10 @@ def test_bombs_are_refused_quickly():
         (itself, "deeper|overlap"),
     ]
     for data, problem in cases:
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(FileError, match=problem):
             decode(data)
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
 
 
 def test_every_prefix_and_many_mutations_give_a_value_or_a_file_error():

@@ -12,15 +12,20 @@ from fbnet.engine.tensor import Spec
 from fbnet.layers.activation import (
     BNLL,
     ELU,
+    GELU,
     AbsVal,
     Clip,
     Dropout,
     Exp,
+    HardSigmoid,
+    HardSwish,
     Log,
+    Mish,
     Power,
     PReLU,
     ReLU,
     Sigmoid,
+    Swish,
     TanH,
 )
 from fbnet.layers.concat import Concat, Slice
@@ -28,9 +33,11 @@ from fbnet.layers.conv import Convolution, Deconvolution
 from fbnet.layers.eltwise import Eltwise
 from fbnet.layers.inner_product import InnerProduct
 from fbnet.layers.layout import Reorder
-from fbnet.layers.norm import LRN, MVN, BatchNorm, Bias, Scale
+from fbnet.layers.matmul import MatMul
+from fbnet.layers.norm import LRN, MVN, BatchNorm, Bias, LayerNorm, Scale
 from fbnet.layers.pool import Pooling
-from fbnet.layers.reshape import Flatten, Pad, Permute, Reshape
+from fbnet.layers.reshape import Flatten, Pad, Permute, Reshape, ShuffleChannel
+from fbnet.layers.resize import Resize
 from fbnet.layers.softmax import Softmax
 
 
@@ -87,6 +94,13 @@ def _cases() -> list[Case]:
     ]
     functions += [Clip(), AbsVal(), BNLL(), Dropout(), Exp(), Exp(base=2, scale=0.5, shift=1)]
     functions += [Power(), Power(scale=2, shift=-1), Power(power=2, shift=1), Power(power=3)]
+    functions += [
+        HardSigmoid(),
+        HardSigmoid(alpha=0.2, beta=0.3),
+        HardSwish(),
+        HardSwish(alpha=0.2, beta=0.4),
+    ]
+    functions += [Swish(), Swish(beta=1.5), Mish(), GELU(), GELU(approximate=True)]
     roots = [Log(), Log(base=10, scale=2, shift=1), Power(power=0.5), Power(power=-1.5, scale=2, shift=0.5)]
     return [
         *[case(f, shape) for f in functions for shape in ((2, 3, 7, 13), (1, 127))],
@@ -143,6 +157,12 @@ def _cases() -> list[Case]:
         case(MVN(), (2, 7, 13, 3)),
         case(MVN(across_channels=True), (2, 7, 13, 3)),
         case(MVN(normalize_variance=False), (1, 3, 127)),
+        case(LayerNorm(), (2, 7, 13), (13,), (13,)),
+        case(LayerNorm(axis=1), (2, 7, 13), (7, 13)),
+        case(LayerNorm(axis=2, eps=0.1), (2, 3, 7, 13)),
+        case(MatMul(), (1, 1), (1, 1), batch=False),
+        case(MatMul(), (2, 3, 7, 13), (2, 3, 13, 5), batch=False),
+        case(MatMul(transpose_b=True), (3, 7, 13), (3, 127, 13), batch=False),
         case(Eltwise(), *[(2, 7, 13)] * 2),
         case(Eltwise(coeff=(1, -1, 0.5)), *[(2, 127)] * 3),
         case(Eltwise(operation="prod"), *[(1, 7, 13)] * 4),
@@ -167,6 +187,18 @@ def _cases() -> list[Case]:
         case(Permute(order=(5, 3, 1, 4, 2, 0)), (2, 3, 2, 5, 3, 2), batch=False),
         case(Pad(pads=(1, 2, 3, 0), value=0.5), (2, 3, 7, 13)),
         case(Pad(pads=(0, 0, 0, 1)), (13, 127)),
+        case(Pad(pads=(3, 2)), (2, 7)),
+        case(Pad(pads=(1, 0, 2, 2, 1, 0), value=-1), (2, 3, 7, 13)),
+        case(Pad(pads=(0, 0, 0, 1, 0, 0)), (2, 3, 5), batch=False),
+        case(ShuffleChannel(group=2), (2, 14, 3, 5)),
+        case(ShuffleChannel(group=3), (1, 9)),
+        case(Resize(scale=(2, 2)), (2, 3, 7, 13)),
+        case(Resize(scale=(0.5, 1 / 3)), (1, 3, 7, 13)),
+        case(Resize(size=(5, 29)), (1, 3, 7, 13)),
+        case(Resize(method="linear", scale=(2, 2)), (2, 3, 7, 13)),
+        case(Resize(method="linear", scale=(0.5, 1.5)), (2, 3, 8, 12)),
+        case(Resize(method="linear", size=(5, 29), corners=True), (1, 3, 7, 1)),
+        case(Resize(method="linear", size=(1, 1), corners=True), (1, 3, 7, 13)),
         case(Softmax(), (2, 127)),
         case(Softmax(), (2, 7, 13, 3)),
         case(Softmax(axis=-1), (2, 7, 13)),
@@ -192,26 +224,27 @@ def cases() -> list[Case]:
 
 @pytest.fixture(scope="session")
 def onnx_run():
-    """A function (operator, *arrays, **attributes) -> the outputs of onnxruntime for that one node."""
+    """A function (operator, *arrays, **attributes) -> the outputs of onnxruntime for that one node.
+
+    None among the arrays is an optional input that is left out.
+    """
     ort = pytest.importorskip("onnxruntime")
     from onnx import TensorProto, helper
 
-    def run(operator: str, *arrays: np.ndarray, outputs: int = 1, opset: int = 17, **attributes):
-        names = [f"i{i}" for i in range(len(arrays))]
+    def run(operator: str, *arrays: np.ndarray | None, outputs: int = 1, opset: int = 17, **attributes):
+        names = ["" if a is None else f"i{i}" for i, a in enumerate(arrays)]
+        given = {n: a for n, a in zip(names, arrays, strict=True) if a is not None}
         results = [f"o{i}" for i in range(outputs)]
         types = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64}
         graph = helper.make_graph(
             [helper.make_node(operator, names, results, **attributes)],
             "one",
-            [
-                helper.make_tensor_value_info(n, types[a.dtype], a.shape)
-                for n, a in zip(names, arrays, strict=True)
-            ],
+            [helper.make_tensor_value_info(n, types[a.dtype], a.shape) for n, a in given.items()],
             [helper.make_tensor_value_info(r, TensorProto.FLOAT, None) for r in results],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
         session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-        found = session.run(None, dict(zip(names, arrays, strict=True)))
+        found = session.run(None, given)
         return found[0] if outputs == 1 else found
 
     return run

@@ -7,15 +7,20 @@ from fbnet.engine.tensor import Dim, Spec
 from fbnet.layers.activation import (
     BNLL,
     ELU,
+    GELU,
     AbsVal,
     Clip,
     Dropout,
     Exp,
+    HardSigmoid,
+    HardSwish,
     Log,
+    Mish,
     Power,
     PReLU,
     ReLU,
     Sigmoid,
+    Swish,
     TanH,
 )
 
@@ -36,11 +41,21 @@ X = np.linspace(-20, 20, 2 * 3 * 127, dtype=np.float32).reshape(2, 3, 127)
         (AbsVal(), "Abs", {}),
         (BNLL(), "Softplus", {}),
         (Exp(), "Exp", {}),
+        (HardSigmoid(alpha=0.2), "HardSigmoid", {}),
+        (HardSigmoid(alpha=0.1, beta=0.6), "HardSigmoid", {"alpha": 0.1, "beta": 0.6}),
+        (HardSwish(), "HardSwish", {}),
+        (Mish(), "Mish", {"opset": 18}),
+        (GELU(), "Gelu", {"opset": 20}),
+        (GELU(approximate=True), "Gelu", {"opset": 20, "approximate": "tanh"}),
     ],
     ids=repr,
 )
 def test_activations_are_onnxruntimes(onnx_run, layer, operator, attributes):
     np.testing.assert_allclose(layer.reference(X), onnx_run(operator, X, **attributes), rtol=1e-5, atol=1e-6)
+
+
+def test_swish_is_a_number_times_its_sigmoid():
+    np.testing.assert_allclose(Swish(beta=2).reference(X), X * Sigmoid().reference(2 * X), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +97,11 @@ def test_log_undoes_exp(base):
     np.testing.assert_allclose(Log(base=base, scale=4).reference(y), 1 + 0.5 * x + more, rtol=1e-5)
 
 
-@pytest.mark.parametrize("layer", [ReLU(), Sigmoid(), TanH(), ELU(), BNLL(), Clip(min=-1, max=1)], ids=repr)
+@pytest.mark.parametrize(
+    "layer",
+    [ReLU(), Sigmoid(), TanH(), ELU(), BNLL(), Clip(min=-1, max=1), HardSigmoid(), Swish(), Mish(), GELU()],
+    ids=repr,
+)
 def test_extremes_neither_overflow_nor_warn(layer):
     y = layer.reference(np.float32([-3e38, -1000, -0.0, 0, 1000, 3e38]))
     assert np.isfinite(y).all() and y.dtype == np.float32

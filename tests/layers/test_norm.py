@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fbnet.engine.errors import AttributeValueError, ShapeError
 from fbnet.engine.tensor import Dim, Spec
-from fbnet.layers.norm import LRN, MVN, BatchNorm, Bias, Scale
+from fbnet.layers.norm import LRN, MVN, BatchNorm, Bias, LayerNorm, Scale
 
 
 def normal(*shape):
@@ -129,3 +129,24 @@ def test_symbolic_sizes():
         MVN().infer(x),
     ]
     assert {str(spec) for spec in results} == {"fp32[N,7,H,W]"}
+
+
+@pytest.mark.parametrize("axis", [-1, 1, 2])
+def test_layer_norm_is_onnxruntimes(onnx_run, axis):
+    x = np.random.default_rng(axis + 1).normal(3, 2, (2, 3, 7, 13)).astype(np.float32)
+    shape = x.shape[axis:]
+    scale, bias = np.linspace(-1, 2, np.prod(shape) * 2, dtype=np.float32).reshape(2, *shape)
+    wanted = onnx_run("LayerNormalization", x, scale, bias, axis=axis, epsilon=1e-3)
+    found = LayerNorm(axis=axis, eps=1e-3).reference(x, scale, bias)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_layer_norm_from_axis_2_is_instance_norm(onnx_run):
+    x = np.random.default_rng(5).normal(3, 2, (2, 3, 7, 13)).astype(np.float32)
+    wanted = onnx_run("InstanceNormalization", x, np.ones(3, np.float32), np.zeros(3, np.float32))
+    np.testing.assert_allclose(LayerNorm(axis=2).reference(x), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_layer_norm_wants_a_scale_of_its_rows():
+    with pytest.raises(ShapeError, match=r"x is fp32\[2,7\] but scale is fp32\[6\]: scale needs shape \[7\]"):
+        LayerNorm().infer_outputs([Spec((2, 7)), Spec((6,))])

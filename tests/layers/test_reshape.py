@@ -1,10 +1,10 @@
-"""Flatten, Reshape, Permute, Pad: against onnxruntime, Caffe's rules, messages."""
+"""Flatten, Reshape, Permute, ShuffleChannel, Pad: against onnxruntime, Caffe's rules, messages."""
 
 import numpy as np
 import pytest
 from fbnet.engine.errors import AttributeValueError, ShapeError
 from fbnet.engine.tensor import Dim, Spec
-from fbnet.layers.reshape import Flatten, Pad, Permute, Reshape
+from fbnet.layers.reshape import Flatten, Pad, Permute, Reshape, ShuffleChannel
 
 
 def normal(*shape):
@@ -24,6 +24,22 @@ def test_pad_is_onnxruntimes(onnx_run, pads, shape):
     everywhere = np.int64([*none, *pads[:2], *none, *pads[2:]])
     wanted = onnx_run("Pad", x, everywhere, np.full((), 0.5, np.float32))
     np.testing.assert_array_equal(Pad(pads=pads, value=0.5).reference(x), wanted)
+
+
+def test_pad_frames_one_to_three_axes():
+    x = normal(2, 3, 4, 5)
+    np.testing.assert_array_equal(Pad(pads=(1, 2)).reference(x), np.pad(x, [(0, 0)] * 3 + [(1, 2)]))
+    wanted = np.pad(x, [(0, 0), (1, 4), (2, 5), (3, 6)])
+    np.testing.assert_array_equal(Pad(pads=(1, 2, 3, 4, 5, 6)).reference(x), wanted)
+
+
+def test_shuffle_takes_from_the_groups_in_turn():
+    x = np.arange(6, dtype=np.float32).reshape(1, 6)
+    np.testing.assert_array_equal(ShuffleChannel(group=2).reference(x), [[0, 3, 1, 4, 2, 5]])
+    np.testing.assert_array_equal(ShuffleChannel(group=3).reference(x), [[0, 2, 4, 1, 3, 5]])
+    x = normal(2, 12, 3, 5)
+    there = ShuffleChannel(group=3).reference(x)
+    np.testing.assert_array_equal(ShuffleChannel(group=4).reference(there), x)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +84,12 @@ def test_aliases_copy_nothing():
         (Reshape(shape=(1,), axis=1, num_axes=3), (1, 9), "it has no axes 1 to 3 to replace"),
         (Permute(order=(0, 2, 1)), (1, 9), "x is fp32[1,9] but order is (0, 2, 1): name each of its 2 axes"),
         (Pad(pads=(1, 1, 1, 1)), (9,), "x is fp32[9] but Pad wants (..., H, W)"),
+        (Pad(pads=(1,) * 6), (9, 9), "x is fp32[9,9] but Pad wants (..., D, H, W)"),
+        (
+            ShuffleChannel(group=2),
+            (1, 9),
+            "x is fp32[1,9]: its axis 1 must be channels, a multiple of group=2",
+        ),
     ],
 )
 def test_shapes_that_do_not_fit(layer, shape, message):
@@ -85,7 +107,8 @@ def test_shapes_that_do_not_fit(layer, shape, message):
         (lambda: Reshape(shape=(1,), num_axes=-2), "num_axes is -2"),
         (lambda: Permute(order=(0, 0, 1)), "name each axis from 0 on, once"),
         (lambda: Permute(order=(1, 2)), "name each axis from 0 on, once"),
-        (lambda: Pad(pads=(1, 1)), "give 4 numbers of at least 0"),
+        (lambda: Pad(pads=(1, 1, 1)), "give 4 numbers of at least 0"),
+        (lambda: ShuffleChannel(group=0), "group is 0: it must be at least 1"),
         (lambda: Pad(pads=(0, 0, 0, -1)), "give 4 numbers of at least 0"),
     ],
 )

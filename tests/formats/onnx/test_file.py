@@ -102,9 +102,9 @@ def test_many_nodes_of_one_name(model, tmp_path):
     nodes = [N("HardSwish", [f"t{i}"], [f"t{i + 1}"], name="same") for i in range(count)]
     path = tmp_path / "long.onnx"
     path.write_bytes(model(nodes, {"t0": (1, 2)}, outputs=[f"t{count}"]).SerializeToString())
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(fbnet.convert(path)) == 3 * count
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_a_tensor_that_lies_about_its_size(convert, model):

@@ -12,7 +12,19 @@ from fbnet.engine.net import Net
 from fbnet.layers.activation import Clip
 
 # kernel files whose every kernel the table of cases must reach
-SIMPLE = ("activation", "concat", "deconv", "eltwise", "layout", "norm", "pool", "reshape", "softmax")
+SIMPLE = (
+    "activation",
+    "concat",
+    "deconv",
+    "eltwise",
+    "layout",
+    "matmul",
+    "norm",
+    "pool",
+    "reshape",
+    "resize",
+    "softmax",
+)
 
 
 def test_kernels_give_the_references_numbers(case):

@@ -1,0 +1,79 @@
+"""Every kernel becomes a closed object for every target: what it needs, it brings along."""
+
+import pytest
+from fbnet.engine.check import _net_of
+from fbnet.engine.device import devices
+from fbnet.engine.errors import CompileError
+from fbnet.engine.kernel import kernels
+from fbnet.engine.lower import call_of, lower
+from fbnet.engine.record import record
+from fbnet.layers.cpu import codegen
+from fbnet.layers.cpu import target as targets
+from fbnet.layers.cpu.codegen import ALLOWED, ENTRY, emit
+from fbnet.layers.cpu.loader import _FOREIGN
+from fbnet.layers.cpu.symbols import undefined
+from fbnet.layers.cpu.target import TARGETS
+
+Cpu = type(devices["cpu"])
+
+
+class Collector(Cpu):
+    """A cpu that writes down what is to be compiled, and compiles nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.wanted = {}  # (function, parameters), in order
+
+    def compile_kernel(self, function, parameters):
+        self.wanted[function, tuple(parameters)] = None
+        return f"{function.__qualname__} {parameters}", b""
+
+
+@pytest.fixture
+def chosen(request, monkeypatch):
+    """The target that the test's parameter names, as if this machine were one."""
+    monkeypatch.setenv("FBNET_TARGET", request.param)
+    targets.host.cache_clear()
+    yield TARGETS[request.param]
+    targets.host.cache_clear()
+
+
+def collected(cases) -> tuple[Collector, set[str]]:
+    """What the kernels on the table of cases are compiled from, and the names of kernels that it does not reach."""
+    cpu, reached = Collector(), set()
+    cpu.load_kernels()
+    ours = [k for k in kernels.values() if k.device == "cpu" and k.function.__module__.startswith("fbnet.")]
+    for case in cases:
+        net, fed = _net_of(case.layer, case.arrays(), None)
+        specs = net.specs({name: array.shape for name, array in fed.items()})
+        call = call_of(net.layers[0], net, specs, 2, cpu)
+        for kernel in [k for k in ours if k.layer == case.layer.type and not case.layer.alias]:
+            if not kernel.refuses(call):
+                record(net, cpu, kernel.dtype, 2, specs, lower(net, cpu, kernel.dtype, specs, 2, kernel.name))
+                reached.add(kernel.name)
+    return cpu, {k.name for k in ours} - reached
+
+
+@pytest.mark.parametrize("chosen", ["aarch64", "riscv64", "wasm32"], indirect=True)
+def test_every_kernel_is_closed(cases, chosen):
+    cpu, missing = collected(cases)
+    assert not missing, f"no case in tests/layers/conftest.py reaches {sorted(missing)}: add one for each"
+    assert {"run", "work", "gemm", "relu"} <= {function.__name__ for function, _ in cpu.wanted}
+    for function, parameters in cpu.wanted:
+        code = emit(function, parameters, chosen)
+        assert undefined(code) <= set(ALLOWED), (function, undefined(code))
+        assert ENTRY.encode() in code
+
+
+@pytest.mark.parametrize("chosen", ["armv7"], indirect=True)
+def test_what_arm_of_32_bits_lacks_is_said(cases, chosen):
+    """It divides 64-bit words by a function of its run-time ABI, which we do not bring along."""
+    cpu, _ = collected(cases[:1])
+    function, parameters = next(iter(cpu.wanted))
+    message = r"kernel rectify is not closed for armv7: it calls __aeabi_ldivmod, which no target"
+    with pytest.raises(CompileError, match=message):
+        emit(function, parameters, chosen)
+
+
+def test_who_loads_an_object_gives_it_what_it_may_ask_for():
+    assert set(codegen.ALLOWED) == set(_FOREIGN)

@@ -1,0 +1,147 @@
+"""Team: threads that meet at every step, sleep when there is nothing to do, and leave when they are sent away."""
+
+import os
+import threading
+import time
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from fbnet.engine.device import devices
+from fbnet.engine.kernel import Parameter
+from fbnet.layers.cpu import replay, simd
+from fbnet.layers.cpu.codegen import compile_object
+from fbnet.layers.cpu.loader import load
+from fbnet.layers.cpu.target import host
+from fbnet.layers.cpu.threads import Team
+
+
+def mark(words, ith, nth):
+    """words = [who ran last: everyone before must have written it, how often out of step, one word for each thread]."""
+    for k in range(nth):  # all threads have done as many steps as this one, or are one ahead
+        ahead = words[1 + k] - words[1 + ith]
+        if ahead < 0 or ahead > 1:
+            words[0] += 1
+    simd.atomic_add(simd.address(words) + 8 + 8 * ith, 1)
+
+
+@lru_cache
+def loaded():
+    parameters = [
+        Parameter("words", "array", "int64", 1),
+        Parameter("ith", "share"),
+        Parameter("nth", "share"),
+    ]
+    objects = [compile_object(mark, parameters, host())[1], *devices["cpu"].runtime_objects()]
+    return load(objects)
+
+
+class Steps:
+    """A control block of `count` times the kernel above."""
+
+    def __init__(self, count: int, size: int):
+        self.words = np.zeros(1 + size, np.int64)
+        self.block = np.array([self.words.ctypes.data, len(self.words)], np.int64)
+        self.table = np.array([[loaded()[0][0], self.block.ctypes.data]] * count, np.int64).reshape(count, 2)
+        self.control = np.zeros(replay.CONTROL_WORDS, np.int64)
+        self.control[:2] = count, self.table.ctypes.data
+
+
+@pytest.fixture(params=[1, 2, 3, 8])
+def team(request):
+    (_, run, work), _memory = loaded()
+    made = Team(request.param, run=run, work=work)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_every_thread_does_every_step_and_none_runs_ahead(team, count):
+    steps = Steps(count, team.size)
+    for turn in range(1, 4):
+        team.replay(steps.control)
+        assert steps.words[0] == 0 and set(steps.words[1:]) == {turn * count}
+
+
+def test_no_steps_are_done_at_once(team):
+    empty, steps = Steps(0, team.size), Steps(3, team.size)
+    for _ in range(5):
+        team.replay(empty.control)
+        team.replay(steps.control)
+    assert set(steps.words[1:]) == {15}
+
+
+def test_two_control_blocks_take_turns(team):
+    """As in a session with a layer on the host between two native parts."""
+    one, two = Steps(2, team.size), Steps(5, team.size)
+    for turn in range(1, 20):
+        team.replay(one.control)
+        team.replay(two.control)
+        assert set(one.words[1:]) == {2 * turn} and set(two.words[1:]) == {5 * turn}
+
+
+def test_after_any_pause(team):
+    steps = Steps(4, team.size)
+    for turn, pause in enumerate([0.0005, 0.001, 0.002, 0.005, 0.05, 0.0, 0.0015] * 3, 1):
+        team.replay(steps.control)
+        assert set(steps.words[1:]) == {4 * turn}
+        time.sleep(pause)
+
+
+def test_it_closes_awake_asleep_and_twice(thread_count):
+    (_, run, work), _memory = loaded()
+    before = thread_count()
+    for pause in (0, 0.0005, 0.05):
+        team, steps = Team(3, run=run, work=work), Steps(2, 3)
+        team.replay(steps.control)
+        time.sleep(pause)
+        team.close()
+        team.close()
+        assert thread_count() == before
+    Team(4, run=run, work=work).close()  # without ever having run
+    assert thread_count() == before
+
+
+def test_many_teams_on_few_cores():
+    """Eight teams of three on this machine: the barrier offers the processor instead of holding it."""
+    (_, run, work), _memory = loaded()
+    wrong = []
+
+    def one():
+        team, steps = Team(3, run=run, work=work), Steps(20, 3)
+        for _ in range(20):
+            team.replay(steps.control)
+        team.close()
+        if steps.words.tolist() != [0, 400, 400, 400]:
+            wrong.append(steps.words)
+
+    workers = [threading.Thread(target=one) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=60)
+    assert not wrong and not any(w.is_alive() for w in workers)
+
+
+def test_pythons_lock_is_free_meanwhile():
+    """Another Python thread gets on while steps run natively."""
+    (_, run, work), _memory = loaded()
+    team, steps = Team(2, run=run, work=work), Steps(300_000, 2)
+    counted, done = [0], threading.Event()
+
+    def count():
+        while not done.is_set():
+            counted[0] += 1
+            time.sleep(0)
+
+    other = threading.Thread(target=count)
+    other.start()
+    try:
+        before = counted[0]
+        team.replay(steps.control)
+        assert counted[0] - before > 10 or os.cpu_count() == 1
+    finally:
+        done.set()
+        other.join()
+        team.close()
+    assert set(steps.words[1:]) == {300_000}
