@@ -12,7 +12,7 @@ layer's inputs become constants. A rule for one type may return [] to remove a l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,21 +28,25 @@ Constants = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Rule:
-    """A chain of layer types, and the function that replaces it."""
+    """A chain of layer types, and the function that replaces it.
+
+    any_input  a layer of the chain may read the one before at any of its inputs, not just the first
+    """
 
     types: tuple[str, ...]
     replace: Callable[..., Any]
+    any_input: bool = False
 
 
 rewrites: Registry[Rule] = Registry("rewrite")
 
 
-def rewrite(*types: str | type[Layer]) -> Callable[[Callable], Callable]:
-    """Register a rule for a chain of layer types: `rule(layer, ..., constants) -> Layer | list | None`."""
+def rewrite(*types: str | type[Layer], any_input: bool = False) -> Callable[[Callable], Callable]:
+    """Register a rule for a chain of layer types: `rule(layer, ..., constants) -> Layer | list | None`; see Rule."""
 
     def register(rule: Callable) -> Callable:
         names = tuple(t if isinstance(t, str) else t.type for t in types)
-        rewrites.add(f"{rule.__name__}: {' '.join(names)}", Rule(names, rule), rule.__module__)
+        rewrites.add(f"{rule.__name__}: {' '.join(names)}", Rule(names, rule, any_input), rule.__module__)
         return rule
 
     return register
@@ -86,7 +90,7 @@ class _Graph:
 
     def try_rule(self, rule: Rule, position: int) -> bool:
         """Apply the rule to the chain that starts at `position`, if it fits; True if something changed."""
-        chain = self._chain(rule.types, self.layers[position])
+        chain = self._chain(rule, self.layers[position])
         if chain is None:
             return False
         result = rule.replace(*chain, self.constants)
@@ -108,12 +112,12 @@ class _Graph:
             self._count(layer)
         return True
 
-    def _chain(self, types: Sequence[str], first: Layer) -> list[Layer] | None:
+    def _chain(self, rule: Rule, first: Layer) -> list[Layer] | None:
         """The layers of these types from `first` on, each the only reader of the one before, or None."""
-        if first.type != types[0]:
+        if first.type != rule.types[0]:
             return None
         chain = [first]
-        for kind in types[1:]:
+        for kind in rule.types[1:]:
             outputs = chain[-1].outputs
             readers = self.readers.get(outputs[0], [])
             if (
@@ -122,6 +126,8 @@ class _Graph:
                 or outputs[0] in self.outputs
                 or readers[0].type != kind
             ):
+                return None
+            if readers[0].inputs[0] != outputs[0] and not rule.any_input:
                 return None
             chain.append(readers[0])
         return chain

@@ -44,7 +44,7 @@ def fold_bias(conv: Layer, bias: Layer, constants: Constants) -> Layer | None:
     return _scaled(conv, np.ones(len(data)), data, constants)
 
 
-@rewrite("Convolution", "Eltwise")
+@rewrite("Convolution", "Eltwise", any_input=True)
 def fuse_residual(conv: Layer, add: Layer, constants: Constants) -> Layer | None:
     """conv(x) + other: the other is added while the result is stored. (He et al. 2015, arXiv:1512.03385)"""
     x, w, b, residual = (*conv.inputs, "", "")[:4]

@@ -65,7 +65,15 @@ def compilers() -> str:
 def _own_sources() -> str:
     """A digest of the code generator itself."""
     folder = Path(__file__).parent
-    names = ("simd.py", "intrinsics.py", "elementary.py", "transforms.py", "codegen.py")
+    names = (
+        "simd.py",
+        "tiles.py",
+        "intrinsics.py",
+        "elementary.py",
+        "transforms.py",
+        "builder.py",
+        "codegen.py",
+    )
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
 
 

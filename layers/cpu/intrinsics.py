@@ -12,7 +12,7 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 from numba.np.arrayobj import populate_array
 
-from .simd import Builder, Tile
+from .builder import Builder, Tile
 from .target import Target
 
 

@@ -74,5 +74,5 @@ def _sum(b: Any, terms: list[tuple[float, Any]]) -> Any:
         elif abs(factor) == 1:
             total = b.ir.fadd(total, vector) if factor == 1 else b.ir.fsub(total, vector)
         else:
-            total = b.intrinsic("llvm.fma", vector, b.constant(float(factor)), total)
+            total = b.multiply_add(vector, b.constant(float(factor)), total)
     return total

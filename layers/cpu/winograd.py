@@ -42,6 +42,8 @@ def serves(m: int):
         tiles = -(-oh // m) * -(-ow // m)
         if oh * ow < 0.6 * tiles * m * m:
             return f"tiles of {m}x{m} fit {oh}x{ow} badly"
+        if min(call.shape("y")) == 0:
+            return "there is nothing to compute"
         weights = 4 * (m + 2) ** 2 * w[0] * w[1]
         if weights > MOST_WEIGHTS or tiles < 8:
             return f"{tiles} tiles are too few for {weights:,} bytes of transformed weights"
