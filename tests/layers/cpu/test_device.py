@@ -148,7 +148,9 @@ def test_time_of_a_layer_on_the_host():
 
     try:
         with pytest.warns(HostFallback):
-            plan = Net([TanH("x", name="t"), Timed("t", name="u"), ReLU("u", name="y")], {"x": (3, 4)}).compile()
+            plan = Net(
+                [TanH("x", name="t"), Timed("t", name="u"), ReLU("u", name="y")], {"x": (3, 4)}
+            ).compile()
             handle = CPU.init(plan)
             CPU.prepare(handle, {"x": X.shape})
         CPU.set_tensor(handle, "x", X)
