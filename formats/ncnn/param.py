@@ -19,7 +19,7 @@ from ...engine.errors import ConversionError, FileError
 
 MAGIC = 7767517
 MOST_LAYERS = 100_000
-MOST_KEYS = 32  # ncnn's own limit
+MOST_KEYS, LONGEST_NAME = 32, 255  # ncnn's own limits
 END_OF_LAYER, ARRAY, STRING = -233, -23300, -23400
 # ncnn's numbering of its layer types, by which a binary file names them
 TYPES = (  # noqa: SIM905  (a list of words is easier on the eye)
@@ -155,6 +155,8 @@ def _line(words: list[str], where: str) -> Node:
     names = rest.split(None, reads + writes)
     if len(names) < reads + writes or any("=" in n for n in names[: reads + writes] if PARAM.fullmatch(n)):
         raise FileError(f"{where}: {name} ({kind}) has {reads} inputs and {writes} outputs, but fewer names")
+    if max(map(len, (kind, name, *names[: reads + writes]))) > LONGEST_NAME:
+        raise FileError(f"{where}: a name has at most {LONGEST_NAME} letters, but here is a longer one")
     node = Node(kind, name, names[:reads], names[reads : reads + writes])
     text = names[reads + writes].strip() if len(names) > reads + writes else ""
     at = 0
@@ -176,6 +178,8 @@ def _line(words: list[str], where: str) -> Node:
 
 def _value(text: str, is_array: bool, where: str) -> Any:
     if text.startswith('"') or (text[:1].isalpha() and not is_array):
+        if len(text) > LONGEST_NAME + 2:
+            raise FileError(f"{where}: a text has at most {LONGEST_NAME} letters, but this has {len(text)}")
         return text.strip('"')
     items = text.split(",")
     if items[-1] == "" and len(items) > 1:  # 3=2.0, is an array of one

@@ -56,7 +56,11 @@ def _geometry(s: Source) -> tuple[int, int, tuple[int, int], dict[str, Any]]:
         raise ConversionError(f"pad_value is {s.number(18)}: only 0 is supported")
     if s.integer(28 if s.node.type.startswith("Deconvolution") else 19):
         raise ConversionError("dynamic_weight: weights that are computed are not supported")
-    attributes = {"stride": _pair(s, 3, 13, 1), "dilation": _pair(s, 2, 12, 1), "group": group}
+    attributes: dict[str, Any] = {
+        "stride": _pair(s, 3, 13, 1),
+        "dilation": _pair(s, 2, 12, 1),
+        "group": group,
+    }
     if max(*kernel, *attributes["stride"], *attributes["dilation"]) > 2**20:
         raise ConversionError(f"its kernel {kernel}, stride or dilation is absurdly large")
     needs = channels // group * outputs * prod(kernel)

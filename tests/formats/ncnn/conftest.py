@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import fbnet
 import numpy as np
 import pytest
 from fbnet.engine.net import Net
+from fbnet.formats.ncnn.param import TYPES
 from fbnet.formats.ncnn.weights import RandomWeights
 
 HEADS = ("Input data 0 1 data 0=7 1=9 2=6",)
@@ -24,22 +26,42 @@ def text_of(*lines: str) -> str:
 Blob = tuple[np.ndarray, bool]  # numbers, and whether a tag stands before them
 
 
-def bin_of(blobs: list[Blob], tag: int = 0) -> bytes:
-    """A .bin with these blobs, tagged ones stored as `tag` says."""
-    data = b""
-    for numbers, tagged in blobs:
-        if not tagged or tag == 0:
-            data += (b"\0\0\0\0" if tagged else b"") + numbers.astype("<f4").tobytes()
-            continue
-        data += tag.to_bytes(4, "little")
-        if tag == 0x01306B47:
-            stored = numbers.astype("<f2").tobytes()
-        else:
-            table = np.linspace(-1, 1, 256, dtype="<f4")
-            data += table.tobytes()
-            stored = np.abs(numbers.reshape(-1, 1) - table).argmin(1).astype(np.uint8).tobytes()
-        data += stored + b"\0" * (-len(stored) % 4)
-    return data
+def bin_of(blobs: list[Blob]) -> bytes:
+    """A .bin with these blobs in fp32."""
+    return b"".join(
+        (b"\0\0\0\0" if tagged else b"") + numbers.astype("<f4").tobytes() for numbers, tagged in blobs
+    )
+
+
+def _binary(text: str) -> bytes:
+    """The binary form of a .param: floats are those with a dot or an exponent."""
+    lines = [line.split() for line in text.split("\n")[2:] if line]
+    blobs = {
+        b: i
+        for i, b in enumerate(dict.fromkeys(b for w in lines for b in w[4 + int(w[2]) :] if "=" not in b))
+    }
+    out = struct.pack("<3i", 7767517, len(lines), len(blobs))
+
+    def word(value: str) -> bytes:
+        return struct.pack(
+            "<f" if any(c in value for c in ".e") else "<i", float(value) if "." in value else int(value)
+        )
+
+    for words in lines:
+        count = int(words[2]) + int(words[3])
+        out += struct.pack("<3i", TYPES.index(words[0]), int(words[2]), int(words[3]))
+        out += b"".join(struct.pack("<i", blobs[b]) for b in words[4 : 4 + count])
+        for key, _, value in (p.partition("=") for p in words[4 + count :]):
+            values = value.split(",")
+            out += struct.pack("<i", int(key)) + b"".join(word(v) for v in values)
+        out += struct.pack("<i", -233)
+    return out
+
+
+@pytest.fixture
+def binary() -> Callable[[str], bytes]:
+    """`binary(text)` -> the binary form of a .param."""
+    return _binary
 
 
 @pytest.fixture
