@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections import Counter
@@ -102,7 +103,36 @@ def test_every_prefix_of_a_text(write):
 
 def test_mutated_texts(write):
     kinds = Counter(outcome(write(m), random_weights=1) for m in mutants(NET.encode(), 1000, WORDS))
-    assert kinds["net"] > 10 and kinds["FileError"] > 200 and kinds["ConversionError"] > 50
+    assert kinds["net"] > 10 and kinds["FileError"] > 200 and kinds["ConversionError"] > 20
+
+
+def test_mutated_parameters(write):
+    """One or two values of an otherwise whole file, so that layers meet what they do not expect."""
+    random, found = np.random.default_rng(3), Counter()
+    values = [
+        "-1",
+        "0",
+        "1",
+        "2",
+        "3",
+        "7",
+        "-233",
+        "-234",
+        "1000000",
+        "2147483647",
+        "1e30",
+        "-0.5",
+        "1,2",
+        "x",
+    ]
+    words = re.split(r"(?<==)(\S+)", NET)
+    places = range(1, len(words), 2)
+    for _ in range(1000):
+        mutant = list(words)
+        for _ in range(random.integers(1, 3)):
+            mutant[random.choice(places)] = values[random.integers(len(values))]
+        found[outcome(write("".join(mutant)), random_weights=1)] += 1
+    assert found["net"] > 50 and found["FileError"] > 50 and found["ConversionError"] > 200
 
 
 def test_mutated_binaries(write, binary):
@@ -123,7 +153,7 @@ def test_mutated_binaries(write, binary):
 
 
 def test_every_prefix_of_a_bin(write, weights):
-    kinds = Counter(outcome(write(NET, weights[:end])) for end in range(0, len(weights), 4))
+    kinds = Counter(outcome(write(NET, weights[:end])) for end in range(0, len(weights), 100))
     assert set(kinds) == {"FileError"}
 
 
