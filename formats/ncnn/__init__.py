@@ -16,6 +16,7 @@ from typing import Any
 from ...engine.errors import ConversionError, FbnetError, FileError, InputError, did_you_mean
 from ...engine.format import importer
 from ...engine.net import Net
+from ...engine.tensor import Dim
 from ..labels import read_labels
 from . import function, moving, norm, product, window  # noqa: F401  they enter their types
 from .graph import Graph
@@ -35,7 +36,8 @@ def read_ncnn(
 
     paths           the .param, text or binary, and the .bin, in either order
     random_weights  a seed, 0 or above, for weights instead of a .bin
-    shapes          input name -> shape, batch first, where the file tells none, or another is wanted
+    shapes          input name -> shape, batch first, where the file tells none, or another is wanted. A net for images
+                    of any size needs none
     labels          a text file with a label a line, or the labels
     image           how to prepare an image, for the net's metadata; see Net
 
@@ -87,6 +89,12 @@ def _net(graph: Graph, nodes: Sequence[Any], param: Path, metadata: Mapping[str,
     except FbnetError as error:
         raise ConversionError(f"{param}: {error}") from None
     loose = net.loosened()
+    for name in graph.guessed:
+        if graph.sizes_fixed or not isinstance(loose.inputs[name].shape[2], Dim):
+            hint = f"pass shapes={{{name!r}: (N, C, H, W)}}"
+            raise ConversionError(
+                f"{param}: is made for one image size, which the file does not tell: {hint}"
+            )
     if not graph.sizes_fixed:
         return loose
     return net.replace(

@@ -45,6 +45,7 @@ class Graph:
     tensors      blob -> the tensor of the net that it is
     specs        tensor -> Spec, of inputs and constants too
     constants    tensor -> the Tensor of a constant that is a blob of the file
+    guessed      inputs whose height and width the file leaves open
     sizes_fixed  True once something was worked out from the height or width of the file's input
     """
 
@@ -56,6 +57,8 @@ class Graph:
         self.tensors: dict[str, str] = {}
         self.specs: dict[str, Spec] = {}
         self.problems: list[str] = []
+        self.nodes: Sequence[Node] = ()
+        self.guessed: list[str] = []
         self.sizes_fixed = False
         self.cuts: dict[
             tuple[Any, ...], list[str]
@@ -66,6 +69,7 @@ class Graph:
 
     def walk(self, nodes: Sequence[Node]) -> None:
         """Express every node; what cannot be is in `problems` afterwards. Raises FileError."""
+        self.nodes = nodes
         written: set[str] = set()
         known = {o for node in nodes for o in node.outputs}
         self._names = dict.fromkeys(known, 1)

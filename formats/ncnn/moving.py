@@ -19,6 +19,19 @@ ORDERS = {
         "WDCH", "DWCH", "WCDH", "CWDH", "DCWH", "CDWH", "HDCW", "DHCW", "HCDW", "CHDW", "DCHW", "CDHW",
     ),
 }  # fmt: skip
+KEEP_CHANNELS = (
+    "BatchNorm",
+    "Bias",
+    "BinaryOp",
+    "Interp",
+    "Padding",
+    "Power",
+    "ReLU",
+    "Scale",
+    "Split",
+    "UnaryOp",
+)
+USUAL = 224  # the usual height and width of an image whose size a file leaves open
 NAMED = {1: "W", 2: "HW", 3: "CHW", 4: "CDHW"}  # axes by their number, from ours 1 on
 
 
@@ -34,12 +47,29 @@ def input_(s: Source) -> list[str]:
         told = _given_shape(s)
         shape = s.graph.shapes.get(blob, (1, *told) if told else ())
         if not shape:
-            hint = f"pass shapes={{{blob!r}: (N, C, H, W)}}"
-            raise ConversionError(f"the file does not tell the shape of the input {blob!r}: {hint}")
+            channels = _channels_read(s, blob)
+            if not channels:
+                hint = f"pass shapes={{{blob!r}: (N, C, H, W)}}"
+                raise ConversionError(f"the file does not tell the shape of the input {blob!r}: {hint}")
+            s.graph.guessed.append(blob)
+            shape = (1, channels, USUAL, USUAL)
         if min(shape) < 1 or prod(shape) > MOST_ELEMENTS:
             raise ConversionError(f"the input {blob!r} has the shape {list(shape)}")
         s.graph.inputs[blob] = s.graph.specs[blob] = Spec(shape)
     return list(s.node.outputs)
+
+
+def _channels_read(s: Source, blob: str) -> int:
+    """C of an image, from the number of weights of a convolution that reads it; 0 if none does."""
+    names = {blob}
+    for node in s.graph.nodes:
+        if node.type in KEEP_CHANNELS and names.intersection(node.inputs):
+            names.update(node.outputs)
+        if node.type == "Convolution" and names.intersection(node.inputs):
+            width = node.integer(1)
+            filters = node.integer(0) * width * node.integer(11, width)
+            return node.integer(6) // filters if filters > 0 and node.integer(6) > 0 else 0
+    return 0
 
 
 @ncnn("MemoryData")

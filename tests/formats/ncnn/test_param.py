@@ -117,6 +117,22 @@ def test_the_shape_of_an_input_may_be_given(write):
         fbnet.convert(path, shapes={"x": (1, 0)})
 
 
+def test_images_of_any_size_need_no_shape(write):
+    head, conv = "Input in 0 1 x\nSplit s 1 2 x a b\n", "Convolution c 1 1 b y 0=4 1=3 4=1 6=180\n"
+    net = fbnet.convert(*write(f"7767517\n3 4\n{head}{conv}"), random_weights=1)
+    assert str(net.inputs["x"]) == "fp32[N,5,H,W]" and net.inputs["x"].shape == (1, 5, 224, 224)
+    fixed = "Pooling p 1 1 y p 1=2 2=2\nInnerProduct i 1 1 p i 0=2 2=32\n"
+    text = f"7767517\n5 6\n{head}{conv}{fixed}"
+    assert str(fbnet.convert(*write(text), random_weights=1, shapes={"x": (1, 5, 4, 4)}).inputs["x"])
+    with pytest.raises(fbnet.ConversionError, match="has weights for K=16"):
+        fbnet.convert(*write(text), random_weights=1)
+    text = f"7767517\n4 5\n{head}{conv}Pooling p 1 1 y p 1=3 2=2 5=2\n"
+    with pytest.raises(
+        fbnet.ConversionError, match="is made for one image size, which the file does not tell: pass"
+    ):
+        fbnet.convert(*write(text), random_weights=1)
+
+
 def test_metadata(write, tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("cat\ndog\n")
