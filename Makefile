@@ -20,7 +20,8 @@ types: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/fbnet bench
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/fbnet bench --standing
 
 docs: $(READY)
 	$(BIN)/fbnet layers --markdown > docs/layers.md

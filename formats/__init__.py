@@ -15,6 +15,7 @@ for _suffix, _module in {
     ".prototxt": "caffe",
     ".caffemodel": "caffe",
     ".onnx": "onnx",
+    ".param": "ncnn",
 }.items():
     importers.add_later(_suffix, f"{__name__}.{_module}")
 

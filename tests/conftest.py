@@ -1,6 +1,8 @@
 """What all tests share: a cache folder that is empty at first, and the zoo's files, fetched once and kept."""
 
+import gc
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +34,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["FBNET_CACHE"]
     else:
         os.environ["FBNET_CACHE"] = before
+
+
+@pytest.fixture
+def thread_count() -> Callable[[], int]:
+    """A function that counts Python's threads. What earlier tests left to the garbage collector is gone by now."""
+    gc.collect()
+    return threading.active_count
 
 
 @pytest.fixture(scope="session")

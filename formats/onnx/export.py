@@ -3,8 +3,8 @@
     writer       the walk over the layers, and the table that layer types are entered in
     export_elementwise, export_window, export_moving      the layers, each a small function
 
-A size that may change stays open where it can. Some layers can be written for numbers only, as Caffe's pooling, which
-rounds up: where a net has one, its images get the net's usual size and the batch alone stays open.
+A size that may change stays open where it can. Some layers can be written for numbers only, like ShuffleChannel: where
+a net has one, its images get the net's usual size and the batch alone stays open.
 """
 
 from __future__ import annotations

@@ -66,35 +66,39 @@ def pooling(w: Writer, layer: Layer, x: Value) -> str:
     average = layer.method == "average"
     if layer.global_pooling:
         return w.node("GlobalAveragePool" if average else "GlobalMaxPool", x)
+    image: Value | str = x
+    pads, counted = list(layer.pad), layer.count_pad
+    up = layer.ceil and max(layer.stride) > 1
+    if average and counted and up:
+        # the padding counts, but not what the last windows reach beyond it: so the padding becomes part of the image
+        if any(pads):
+            top, left, bottom, right = pads
+            around = np.array([0, 0, top, left, 0, 0, bottom, right])
+            image = w.node("Pad", x, around, np.float32(0), mode="constant")
+        counted, pads = False, [0] * 4
     shape: dict[str, Any] = {"kernel_shape": list(layer.kernel), "strides": list(layer.stride)}
-    pads = _reached(w, layer, x) if layer.ceil else list(layer.pad)
-    if not average:
-        return w.node("MaxPool", x, pads=pads, **shape)
-    if not layer.count_pad or pads == list(layer.pad):
-        return w.node("AveragePool", x, pads=pads, count_include_pad=int(layer.count_pad), **shape)
-    # the padding counts, but not what windows reach beyond it: so the padding becomes part of the image
-    inside = [min(a, b) for a, b in zip(pads, layer.pad, strict=True)]
-    if any(inside):
-        top, left, bottom, right = inside
-        image = w.node(
-            "Pad", x, np.array([0, 0, top, left, 0, 0, bottom, right]), np.float32(0), mode="constant"
-        )
-    else:
-        image = x
-    beyond = [a - b for a, b in zip(pads, inside, strict=True)]
-    return w.node("AveragePool", image, pads=beyond, count_include_pad=0, **shape)
+    if up and _is_plain(layer, pads):
+        shape["ceil_mode"] = 1
+    elif up:
+        pads = _reached(w, layer, x, pads)
+    if average:
+        return w.node("AveragePool", image, pads=pads, count_include_pad=int(counted), **shape)
+    return w.node("MaxPool", image, pads=pads, **shape)
 
 
-def _reached(w: Writer, layer: Layer, x: Value) -> list[int]:
+def _is_plain(layer: Layer, pads: list[int]) -> bool:
+    """Whether no last window can begin in the padding, which Caffe leaves out and not every reader of ONNX does."""
+    return all(a + s <= k for a, s, k in zip(pads[2:], layer.stride, layer.kernel, strict=True))
+
+
+def _reached(w: Writer, layer: Layer, x: Value, pads: list[int]) -> list[int]:
     """[top, left, bottom, right] with which rounding down gives as many windows as Caffe's rounding up.
 
-    So no reader's own idea of rounding up matters. Less than a window is added: Caffe's last one begins in the image.
+    `pads` are those of the node: what it lacks of the layer's is in the image already.
     """
-    before, after = list(layer.pad[:2]), []
+    after = []
     for axis, (kernel, stride) in enumerate(zip(layer.kernel, layer.stride, strict=True)):
-        if stride == 1:  # nothing to round
-            after.append(layer.pad[axis + 2])
-            continue
         size, windows = w.size(x.spec.shape[axis + 2]), w.size(w.output_spec().shape[axis + 2])
-        after.append(max(0, (windows - 1) * stride + kernel - size - before[axis]))
-    return before + after
+        inside = sum(layer.pad[axis::2]) - sum(pads[axis::2])
+        after.append(max(0, (windows - 1) * stride + kernel - size - inside - pads[axis]))
+    return pads[:2] + after

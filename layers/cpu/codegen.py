@@ -359,10 +359,8 @@ def _elementary_ir(name: str, function: Callable, target: Target) -> str:
         }}""")
     )
     for value in module.functions:
-        if not value.is_declaration:
-            value.add_function_attribute("alwaysinline")  # a loop with a call in it cannot become vector code
-            if value.name != name:
-                value.linkage = "internal"
+        if not value.is_declaration and value.name != name:
+            value.linkage = "internal"
     return str(module)
 
 

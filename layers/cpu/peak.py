@@ -16,7 +16,7 @@ CHAINS = (
     12  # enough to hide the latency of two units (4 or 5 cycles each); with two operands, within 16 registers
 )
 ROUNDS = 500_000  # of all chains: some 2 ms
-TRIES = 10
+TRIES = 40
 
 
 def fma_chains(x, rounds, ith, nth):

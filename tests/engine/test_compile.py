@@ -41,33 +41,32 @@ def test_a_plan_is_made_once():
     assert again is not plan and again.key == plan.key
 
 
-def test_plans_are_bounded_and_give_back_what_they_had():
-    net, threads = small(min=-1.0), threading.active_count()
+def test_plans_are_bounded_and_give_back_what_they_had(thread_count):
+    net, threads = small(min=-1.0), thread_count()
     for n in range(1, PLANS_PER_NET + 5):
         net(np.zeros((n, 4), np.float32))
     kept = module._Kept.of(net).plans
     assert len(kept) == PLANS_PER_NET
     workers = sum(p.threads - 1 for p in kept.values())
-    assert threading.active_count() == threads + workers  # none of an evicted plan
+    assert thread_count() == threads + workers  # none of an evicted plan
     first = next(iter(kept.values()))
     net(np.zeros(first.shapes()["x"], np.float32))  # used again, so it stays
     net(np.zeros((99, 4), np.float32))
     assert first in kept.values()
     trim(net)
-    assert not kept and threading.active_count() == threads
+    assert not kept and thread_count() == threads
 
 
-def test_plans_go_when_the_net_goes():
-    gc.collect()  # nets of other tests go with their threads now, not while ours are counted
-    threads = threading.active_count()
+def test_plans_go_when_the_net_goes(thread_count):
+    threads = thread_count()
     net = small(min=-2.0)
     net(np.zeros((1, 4), np.float32))
     session = net.compile(threads=3).session()
-    assert threading.active_count() > threads
+    assert thread_count() > threads
     gone = weakref.ref(net)
     del net, session
     gc.collect()
-    assert gone() is None and threading.active_count() == threads
+    assert gone() is None and thread_count() == threads
 
 
 def test_a_key_names_all_that_a_plan_depends_on(monkeypatch):

@@ -111,12 +111,10 @@ exec(compile(text.replace("$", sys.argv[1]), "<typed>", "exec"), {"__name__": "_
 
 
 def elu() -> str:
-    """The researcher's file: as the README shows it, or else the example."""
-    root = Path(fbnet.__file__).parent
-    blocks = re.findall(
-        r"^```python\n(# elu\.py.*?)^```", (root / "README.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    return blocks[0] if blocks else (root / "examples" / "elu.py").read_text()
+    """The researcher's file, as the README shows it."""
+    text = (Path(fbnet.__file__).parent / "README.md").read_text()
+    (block,) = re.findall(r"^```python\n(# elu\.py.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return block
 
 
 def test_a_layer_of_ones_own_costs_one_file(run, tmp_path):

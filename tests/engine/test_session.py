@@ -149,23 +149,23 @@ def test_a_batch_is_its_images():
         np.testing.assert_array_equal(NET(x[i : i + 1])[0], whole[i])
 
 
-def test_threads_come_and_go_with_the_session():
-    plan, before = NET.compile(threads=4), threading.active_count()
+def test_threads_come_and_go_with_the_session(thread_count):
+    plan, before = NET.compile(threads=4), thread_count()
     with plan.session() as session:
-        assert threading.active_count() == before + 3
+        assert thread_count() == before + 3
         session.run({"x": X})
         session.prepare({"x": (2, 3, 16, 16)})
-        assert threading.active_count() == before + 3
-    assert threading.active_count() == before
+        assert thread_count() == before + 3
+    assert thread_count() == before
 
 
-def test_garbage_collection_closes_a_session():
-    before = threading.active_count()
+def test_garbage_collection_closes_a_session(thread_count):
+    before = thread_count()
     session = NET.compile(threads=3).session()
     session.run({"x": X})
     del session
     gc.collect()
-    assert threading.active_count() == before
+    assert thread_count() == before
 
 
 def test_sleeping_workers_wake_up():

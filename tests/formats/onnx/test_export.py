@@ -126,15 +126,31 @@ def test_sizes_stay_open_where_they_can(agree, tmp_path):
     same(run(tmp_path / "net.onnx", {"x": weights(1, 3, 15, 4)}), wanted)
 
 
-def test_rounding_up_fixes_images_but_not_the_batch(agree, tmp_path):
-    net = small(layers["Pooling"]("conv", name="pool", kernel=(3, 3), stride=(2, 2), ceil=True))
+@pytest.mark.parametrize("method", ["max", "average"])
+@pytest.mark.parametrize("pad", [0, 1])
+def test_rounding_up_leaves_sizes_open(agree, tmp_path, method, pad):
+    pool = layers["Pooling"](
+        "conv", name="pool", method=method, kernel=(3, 3), stride=(2, 2), pad=[pad] * 4, ceil=True
+    )
+    net = small(pool)
     agree(net, {"x": weights(2, 3, 9, 8)})
-    assert declared(tmp_path / "net.onnx") == ["N", 3, 9, 8]
-    wanted = net.forward(x=weights(5, 3, 9, 8))
-    same(run(tmp_path / "net.onnx", {"x": weights(5, 3, 9, 8)}), wanted)
-    assert "ceil_mode" not in {
-        a.name for n in onnx.load(tmp_path / "net.onnx").graph.node for a in n.attribute
-    }
+    assert declared(tmp_path / "net.onnx") == ["N", 3, "H", "W"]
+    for h, w in [(4, 5), (5, 4), (7, 7), (8, 8)]:
+        x = weights(1, 3, h, w)
+        same(run(tmp_path / "net.onnx", {"x": x}), net.forward(x=x))
+
+
+@pytest.mark.parametrize("method", ["max", "average"])
+@pytest.mark.parametrize("shape", [(9, 8), (10, 10), (11, 7)])
+def test_windows_that_caffe_leaves_out_fix_images_but_not_the_batch(agree, tmp_path, method, shape):
+    pool = layers["Pooling"](
+        "conv", name="pool", method=method, kernel=(2, 3), stride=(3, 3), pad=[1] * 4, ceil=True
+    )
+    net = small(pool).replace(inputs={"x": (Dim("N", 2), 3, Dim("H", shape[0]), Dim("W", shape[1]))})
+    agree(net, {"x": weights(2, 3, *shape)})
+    assert declared(tmp_path / "net.onnx") == ["N", 3, *shape]
+    x = weights(5, 3, *shape)
+    same(run(tmp_path / "net.onnx", {"x": x}), net.forward(x=x))
 
 
 def test_a_size_that_only_the_batch_could_give_is_fixed_too(agree, tmp_path):

@@ -1,0 +1,82 @@
+"""The whole road on real networks and real photos: converted, saved, loaded, compiled, run; judged by other engines."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import fbnet
+import numpy as np
+import pytest
+
+PHOTOS = 20
+
+
+@pytest.fixture(scope="module")
+def photos(zoo) -> list[tuple[int, Path]]:
+    """(ImageNet class, file) of the 20 photos; the class is in the name's order of classes."""
+    files = sorted(zoo("imagenet_photos").glob("imagenet_*.jpg"))
+    return [(int(re.search(r"_(\d+)\.jpg$", f.name)[1]), f) for f in files]
+
+
+def prepared(cv2, photo: Path, size: int) -> np.ndarray:
+    """BGR minus the mean, stretched to size × size: what SqueezeNet and open_nsfw were trained on."""
+    pixels = cv2.resize(cv2.imread(str(photo)).astype(np.float32), (size, size))
+    return (pixels - np.float32([104, 117, 123])).transpose(2, 0, 1)[None]
+
+
+def test_squeezenet_is_opencvs_on_every_device(zoo, photos, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    paths = [next(zoo("squeezenet_v1.1").glob(f"*.{s}")) for s in ("prototxt", "caffemodel")]
+    converted = fbnet.convert(*paths)
+    converted.save(tmp_path / "squeezenet.fbnet")
+    net = fbnet.load(tmp_path / "squeezenet.fbnet")
+    judge = cv2.dnn.readNetFromCaffe(*map(str, paths))
+    plans = [net.compile(threads=1), net.compile(threads=2)]
+    first = best_five = 0
+    for number, photo in photos:
+        x = prepared(cv2, photo, 227)
+        judge.setInput(x)
+        wanted = judge.forward()
+        found = [net.forward(data=x)["prob"]]
+        for plan in plans:
+            with plan.session() as session:
+                found.append(session.run({"data": x})["prob"])
+        for y in found:
+            np.testing.assert_allclose(y, wanted, rtol=0, atol=5e-5)
+        np.testing.assert_array_equal(converted(x), net(x))
+        order = np.argsort(-found[1].ravel())
+        first += order[0] == number
+        best_five += number in order[:5]
+    assert len(photos) == PHOTOS and (first, best_five) == (16, 19)
+
+
+def test_open_nsfw_is_one_net_whichever_way_it_came_in(zoo, photos):
+    cv2 = pytest.importorskip("cv2")
+    caffe = fbnet.convert(*(next(zoo("open_nsfw").glob(f"*.{s}")) for s in ("prototxt", "caffemodel")))
+    onnx = fbnet.convert(next(zoo("open_nsfw_onnx").glob("*.onnx")))
+    for _, photo in photos[:4]:
+        x = prepared(cv2, photo, 224)
+        scores = [caffe(x), caffe.forward(data=x)[caffe.outputs[0]], onnx(x.transpose(0, 2, 3, 1))]
+        for other in scores[1:]:
+            np.testing.assert_allclose(scores[0].ravel(), other.ravel(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mtcnn_det1", "mtcnn_det2", "mtcnn_det3"])
+def test_mtcnn_on_the_cpu(zoo, photos, name):
+    cv2 = pytest.importorskip("cv2")
+    paths = [next(zoo(name).glob(f"*.{s}")) for s in ("prototxt", "caffemodel")]
+    net, judge = fbnet.convert(*paths), cv2.dnn.readNetFromCaffe(*map(str, paths))
+    sizes = {
+        "mtcnn_det1": [(12, 12), (37, 50), (120, 97)],
+        "mtcnn_det2": [(24, 24)],
+        "mtcnn_det3": [(48, 48)],
+    }
+    for h, w in sizes[name]:
+        pixels = cv2.resize(cv2.imread(str(photos[0][1])).astype(np.float32), (w, h))
+        x = ((pixels - 127.5) * 0.0078125).transpose(2, 0, 1)[None]
+        judge.setInput(x)
+        outputs = judge.getUnconnectedOutLayersNames()
+        found = net(x)
+        for output, wanted in zip(outputs, judge.forward(outputs), strict=True):
+            np.testing.assert_allclose(found[output], wanted, rtol=0, atol=2e-5)

@@ -1,0 +1,307 @@
+"""fbnet bench: how fast a net runs, layer by layer, beside other engines, and from a cold start."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+
+from ..engine.cache import write_whole
+from ..engine.device import devices
+from ..engine.errors import CheckError, FbnetError, FileError, InputError
+from ..engine.net import Net
+from .cold import Cold, cold
+from .convert import convert_with
+from .layer_times import LayerTime, layer_times
+from .model import open_model
+from .options import Shape
+from .race import AGREE, Race, crowded_by_others, geometric_mean, race
+from .show import json_option, print_json, progress_bar, say, table, warn, working
+from .standing import FOLDER, entries, markdown
+
+WEIGHTS = (".caffemodel", ".bin")  # files that belong to the one named before them
+ALL = "onnxruntime,openvino,ncnn,mnn"
+
+
+@click.command()
+@click.argument("model", nargs=-1, metavar="MODEL...", type=click.Path(path_type=Path))
+@click.option("--threads", type=click.IntRange(1), help="Of every engine.  [default: 1]")
+@click.option("--batch", type=click.IntRange(1), help="Images at once.  [default: as in the model]")
+@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="Timed runs, at most.")
+@click.option(
+    "--budget", type=click.FloatRange(0), default=60, show_default=True, help="Seconds for a model's rounds."
+)
+@click.option("--shape", type=Shape(), multiple=True, metavar="NAME=N,C,H,W", help="Input shape.")
+@click.option("--vs", metavar="ENGINES", help=f"Race against these: {ALL}, or `all`.")
+@click.option(
+    "--cold", "from_cold", is_flag=True, help="Time whole processes: import, load, first result; and memory."
+)
+@click.option(
+    "--random-weights", type=int, metavar="SEED", help="Make up the weights that a prototxt or param lacks."
+)
+@click.option(
+    "--standing", is_flag=True, help="Race the repository's own list of nets, and write bench/RESULTS.md."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where --standing writes.")
+@json_option
+def bench(
+    model: tuple[Path, ...],
+    threads: int | None,
+    batch: int | None,
+    rounds: int,
+    budget: float,
+    shape: tuple,
+    vs: str | None,
+    from_cold: bool,
+    random_weights: int | None,
+    standing: bool,
+    output: Path | None,
+    as_json: bool,
+) -> int | None:
+    """Show how fast a model runs: layer by layer, or beside other engines.
+
+    \b
+    fbnet bench net.fbnet
+    fbnet bench net.fbnet --vs all --threads 2
+    fbnet bench deploy.prototxt --random-weights 1 --vs onnxruntime,ncnn
+    fbnet bench net.fbnet --cold
+    """
+    names = [n.strip() for n in (ALL if vs in (None, "all") else vs or "").split(",") if n.strip()]
+    if standing:
+        if model or from_cold or shape or batch:
+            raise InputError("--standing has its own models and shapes")
+        return _standing(
+            names, [threads] if threads else [1, 2], rounds, budget, output or FOLDER / "RESULTS.md", as_json
+        )
+    if not model:
+        raise InputError("bench needs a model, or --standing")
+    if from_cold and vs:
+        raise InputError("--cold and --vs are two benchmarks: ask for one")
+    opened = list(_opened(model, random_weights, dict(shape), batch))
+    if from_cold:
+        _cold([(net, cold(net, shapes, threads or 1, min(rounds, 10))) for net, shapes in opened], as_json)
+    elif vs:
+        return _race(opened, names, threads or 1, rounds, budget, as_json)
+    else:
+        _layers(opened, threads or 1, rounds, as_json)
+    return None
+
+
+def _opened(
+    paths: Sequence[Path], seed: int | None, shapes: dict[str, tuple[int, ...]], batch: int | None
+) -> Iterator[tuple[Net, dict[str, tuple[int, ...]]]]:
+    """Each model with the shapes to run it in. Raises InputError, FileError, ConversionError."""
+    groups: list[list[Path]] = []
+    for path in paths:
+        if path.suffix.lower() in WEIGHTS and groups and len(groups[-1]) == 1:
+            groups[-1].append(path)
+        else:
+            groups.append([path])
+    used: set[str] = set()
+    for group in groups:
+        with working("reading"):
+            plain = seed is None or group[0].suffix.lower() == ".fbnet"
+            net = open_model(group) if plain else convert_with(group, random_weights=seed)
+        net = net.replace(name=group[0].stem)
+        here = {name: tuple(map(int, spec.shape)) for name, spec in net.inputs.items()}
+        here |= {name: sizes for name, sizes in shapes.items() if name in here}
+        used |= here.keys()
+        yield net, {name: (batch or sizes[0], *sizes[1:]) if sizes else sizes for name, sizes in here.items()}
+    for name in shapes.keys() - used:
+        raise InputError(f"--shape {name}: no model has such an input; there are {', '.join(sorted(used))}")
+
+
+# -- layer by layer ----------------------------------------------------------------------------------------
+
+
+def _layers(opened: Sequence[tuple[Net, dict]], threads: int, rounds: int, as_json: bool) -> None:
+    from ..layers.cpu.peak import measured
+
+    with working("measuring the peak"):
+        peak = measured(threads)
+    found = []
+    for net, shapes in opened:
+        with working("compiling and timing"):
+            rows = layer_times(net, shapes, threads, rounds)
+        if as_json:
+            described = [row.described(peak) for row in rows]
+            found.append(
+                {
+                    "net": net.name,
+                    "shapes": shapes,
+                    "threads": threads,
+                    "peak_gflops": peak,
+                    "layers": described,
+                }
+            )
+        else:
+            _print_layers(net, shapes, threads, rows, peak)
+    if as_json:
+        print_json(found[0] if len(found) == 1 else found)
+
+
+def _print_layers(net: Net, shapes: dict, threads: int, rows: Sequence[LayerTime], peak: float) -> None:
+    total = sum(row.seconds for row in rows) or 1e-9
+    macs = sum(row.macs for row in rows)
+    at = ", ".join(f"{name} {'x'.join(map(str, sizes))}" for name, sizes in shapes.items())
+    say(f"{net.name}: {at}, {threads} thread{'s' * (threads != 1)}, peak {peak:.0f} GFLOP/s")
+    columns = ["layer", "type", "kernel", ">ms", ">%", ">GFLOP/s", ">% of peak", ">bytes out", "why"]
+    cells = [
+        [
+            row.layer, row.type, row.kernel, f"{1e3 * row.seconds:.3f}", f"{100 * row.seconds / total:.0f}",
+            f"{row.gflops:.1f}" if row.macs else "", f"{100 * row.gflops / peak:.0f}" if row.macs else "",
+            f"{row.bytes:,}", row.why,
+        ]
+        for row in rows
+    ]  # fmt: skip
+    table(columns, cells)
+    say(
+        f"all layers {1e3 * total:.3f} ms, {2 * macs / total / 1e9:.1f} GFLOP/s,"
+        f" {200 * macs / total / 1e9 / peak:.0f} % of peak"
+    )
+
+
+# -- beside others -----------------------------------------------------------------------------------------
+
+
+def _race(
+    opened: Sequence[tuple[Net, dict]],
+    names: list[str],
+    threads: int,
+    rounds: int,
+    budget: float,
+    as_json: bool,
+) -> int:
+    races = []
+    with progress_bar("racing", len(opened) * rounds) as advance:
+        for net, shapes in opened:
+            advance(0, net.name)
+            races.append(
+                race(net, names, shapes, threads, rounds, budget, version=_version("fbnet"), advance=advance)
+            )
+    ratios = [r.ratio for r in races if r.ratio]
+    mean = geometric_mean(ratios) if ratios else None
+    if as_json:
+        print_json(
+            {"races": [r.described() for r in races], "geometric_mean": mean, "machine": machine(names, [])}
+        )
+    else:
+        for r in races:
+            _print_race(r)
+        if share := crowded_by_others(races):
+            warn(
+                f"other work ran on this machine: one thread got {share:.2f} of a processor, so believe no figure"
+            )
+        if mean and len(races) > 1:
+            say(f"geometric mean of {len(ratios)} ratios: {mean:.2f}")
+    return 0 if all(lane.agrees for r in races for lane in r.peers) else 1
+
+
+def _print_race(race: Race) -> None:
+    at = ", ".join(f"{name} {'x'.join(map(str, sizes))}" for name, sizes in race.shapes.items())
+    say(
+        f"{race.net}: {at}, {race.threads} thread{'s' * (race.threads != 1)}, {len(race.ours.seconds)} rounds"
+    )
+    rows = [
+        [
+            lane.name, lane.version, f"{lane.median_ms:.3f}", f"{lane.least_ms:.3f}",
+            f"{lane.median_ms / race.ours.median_ms:.2f}", f"{lane.cores:.2f}",
+            "" if lane is race.ours else f"{lane.error:.1e}" + ("" if lane.agrees else f" > {AGREE:g}: DISAGREES"),
+        ]
+        for lane in (race.ours, *race.peers)
+    ]  # fmt: skip
+    table(["engine", "version", ">median ms", ">minimum", ">against fbnet", ">cores", ">error"], rows)
+    for name, why in race.missing.items():
+        say(f"without {name}: {why}")
+    if race.ratio:
+        say(f"best peer / fbnet: {race.ratio:.2f}")
+
+
+# -- from a cold start -------------------------------------------------------------------------------------
+
+
+def _cold(found: Sequence[tuple[Net, list[Cold]]], as_json: bool) -> None:
+    if as_json:
+        described = [
+            {"net": net.name, "engines": [entry.described() for entry in rows]} for net, rows in found
+        ]
+        print_json(described[0] if len(described) == 1 else described)
+        return
+    for net, rows in found:
+        say(
+            f"{net.name}: from the start of a process to the first result, {len(rows[0].seconds)} processes each"
+        )
+        cells = [
+            [entry.name, f"{entry.first_s:.2f}", f"{median(entry.seconds):.3f}", f"{median(entry.mib):.0f}"]
+            for entry in rows
+        ]
+        table(["engine", ">first ever, s", ">median s", ">peak MiB"], cells)
+
+
+# -- the standing table ------------------------------------------------------------------------------------
+
+
+def _standing(
+    names: list[str], threads: list[int], rounds: int, budget: float, output: Path, as_json: bool
+) -> int:
+    rows = entries()
+    races: list[Race] = []
+    missing: dict[str, str] = {}
+    with progress_bar("racing", len(rows) * len(threads) * rounds) as advance:
+        for entry in rows:
+            try:
+                advance(0, entry.name)
+                net = entry.open(FOLDER)
+                for count in threads:
+                    version = _version("fbnet")
+                    races.append(race(net, names, entry.shape, count, rounds, budget, version, advance))
+            except FbnetError as error:  # one net less, and said so in the table
+                missing[entry.name] = str(error)
+                warn(f"{entry.name}: {error}")
+    if not races:
+        raise CheckError("no net of the standing table could be run")
+    text = markdown(races, missing, machine(names, threads))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(output, [text.encode()])
+    except OSError as error:
+        raise FileError(f"{output}: it cannot be written: {error.strerror or error}") from None
+    if as_json:
+        print_json({"races": [r.described() for r in races], "missing": missing, "output": str(output)})
+    else:
+        for line in text.splitlines():
+            say(line)
+    return 0 if all(lane.agrees for r in races for lane in r.peers) else 1
+
+
+def machine(names: Sequence[str], threads: Sequence[int]) -> dict[str, Any]:
+    """What a result has to say of where it came from; with the measured peak of these numbers of threads."""
+    from ..layers.cpu.peak import measured
+
+    cpu = platform.processor() or platform.machine()
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = {"Python": platform.python_version()}
+    versions |= {name: _version(name) for name in ("fbnet", "numpy", "numba", "llvmlite", *names)}
+    return {
+        "cpu": cpu, "cores": cores, "target": devices["cpu"].target, "system": platform.platform(),
+        "versions": {name: version for name, version in versions.items() if version},
+        "peak_gflops": {count: measured(count) for count in threads},
+    }  # fmt: skip
+
+
+def _version(package: str) -> str:
+    """The installed version, '' if it is not there."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

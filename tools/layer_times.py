@@ -1,0 +1,77 @@
+"""Where the time of one plan goes: each layer by itself, with its kernel, its rate and why that kernel was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..engine.device import devices
+from ..engine.net import Net
+from ..engine.rewrite import apply
+from .numbers import random_inputs
+
+
+@dataclass
+class LayerTime:
+    """A layer of the plan: what computes it, and how fast.
+
+    seconds  the median of its steps, together
+    macs     multiply-adds; 0 for layers that are not counted
+    bytes    of its outputs
+    """
+
+    layer: str
+    type: str
+    kernel: str
+    why: str
+    macs: int
+    bytes: int
+    seconds: float = 0.0
+
+    @property
+    def gflops(self) -> float:
+        """10^9 operations a second; a multiply-add is two."""
+        return 2 * self.macs / self.seconds / 1e9 if self.seconds else 0.0
+
+    def described(self, peak: float) -> dict[str, Any]:
+        """For JSON. peak: GFLOP/s."""
+        share = self.gflops / peak if self.macs else None
+        return vars(self) | {
+            "ms": 1e3 * self.seconds,
+            "gflops": self.gflops if self.macs else None,
+            "share": share,
+        }
+
+
+def layer_times(
+    net: Net, shapes: Mapping[str, tuple[int, ...]], threads: int, rounds: int
+) -> list[LayerTime]:
+    """Every layer of the cpu's plan for these shapes, in order; a layer that is two steps is one row."""
+    plan = net.compile(device="cpu", threads=threads, shapes=shapes)
+    lean = apply(net)
+    specs = lean.specs(shapes)
+    known = {layer.name: layer for layer in lean.layers}
+    cpu = devices["cpu"]
+    handle = cpu.init(plan)
+    try:
+        cpu.prepare(handle, plan.shapes())
+        given = {name: spec.replace(shape=plan.shapes()[name]) for name, spec in net.inputs.items()}
+        for name, array in random_inputs(given).items():
+            cpu.set_tensor(handle, name, array)
+        seconds = cpu.time_steps(handle, rounds)  # type: ignore[attr-defined]
+    finally:
+        cpu.destroy(handle)
+    rows: dict[str, LayerTime] = {}
+    for step, spent in zip(plan.steps, seconds, strict=True):
+        if step.layer not in rows:
+            layer = known.get(step.layer)  # a plan may have steps of its own, as for changing a layout
+            macs = layer.macs(*(specs.get(i) for i in layer.inputs)) if layer else 0
+            nbytes = sum(specs[o].nbytes for o in layer.outputs) if layer else 0
+            kernel = step.kernel.rsplit("/", 1)[-1]
+            why = plan.notes.get(step.layer, "")
+            rows[step.layer] = LayerTime(
+                step.layer, layer.type if layer else "", kernel, why, int(macs), nbytes
+            )
+        rows[step.layer].seconds += spent
+    return list(rows.values())
