@@ -56,12 +56,16 @@ def answer(plan, x=X):
 def test_what_it_holds(plan):
     assert (plan.device, plan.dtype, plan.threads, plan.target) == ("cpu", "fp32", 2, devices["cpu"].target)
     assert [(s.layer, s.kernel) for s in plan.steps] == [
-        ("conv", "cpu/fp32/Convolution/gemm"),
+        ("conv", "cpu/fp32/Convolution/direct_from_plain"),  # x has fewer channels than fill a block
+        ("relu@plain from blocked", "cpu/fp32/Reorder/unblock"),
         ("fc", "cpu/fp32/InnerProduct/rows"),
     ]
     assert plan.shapes() == {"x": (1, 3, 8, 8)} and plan.net is NET and set(plan.tensors) == {"x", "fc"}
     assert plan.arena_bytes % ALIGN == 0 and plan.arena_bytes >= X.nbytes + 7 * 36 * 4
-    assert plan.notes["conv"].startswith("score 1; not depthwise: ")
+    assert (
+        plan.notes["conv"].startswith("score 5; not winograd4: ")
+        and "; not depthwise: " in plan.notes["conv"]
+    )
     for step in plan.steps:
         for index, region in step.relocations:
             assert 0 <= region <= len(plan.constants) and 0 <= index < len(step.words)
@@ -73,9 +77,10 @@ def test_what_it_holds(plan):
 
 def test_it_prints_as_its_steps(plan):
     first, *rest = str(plan).splitlines()
-    assert first.startswith(f"plan for cpu ({plan.target}), fp32, 2 threads: 2 steps, arena ")
-    assert rest == ["  conv  cpu/fp32/Convolution/gemm", "  fc    cpu/fp32/InnerProduct/rows"]
-    assert repr(plan) == "<Plan of small on cpu: 2 steps>"
+    assert first.startswith(f"plan for cpu ({plan.target}), fp32, 2 threads: 3 steps, arena ")
+    assert [line.split("  ")[1] for line in rest] == [step.layer for step in plan.steps]
+    assert [line.split()[-1] for line in rest] == [step.kernel for step in plan.steps]
+    assert repr(plan) == "<Plan of small on cpu: 3 steps>"
 
 
 def test_bytes_and_back(plan, data):

@@ -1,6 +1,7 @@
 """What tests of the cpu share: kernels called by hand, and every machine level that this machine has."""
 
 import ctypes
+import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -31,6 +32,17 @@ def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setenv("FBNET_TARGET", request.param)
     targets.host.cache_clear()
     yield TARGETS[request.param]
+    targets.host.cache_clear()
+
+
+@pytest.fixture
+def some_level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+    """One of these targets, by the test's name: a long table is spread over them, as compiling takes its time."""
+    there = levels()
+    name = there[zlib.crc32(request.node.name.encode()) % len(there)]
+    monkeypatch.setenv("FBNET_TARGET", name)
+    targets.host.cache_clear()
+    yield TARGETS[name]
     targets.host.cache_clear()
 
 
