@@ -78,6 +78,28 @@ def fuse_clip(conv: Layer, clip: Layer, constants: Constants) -> Layer | None:
     return conv.replace(activation="Clip", activation_args=(clip.min, clip.max))
 
 
+@rewrite("Convolution", "HardSwish")
+def fuse_hard_swish(conv: Layer, act: Layer, constants: Constants) -> Layer | None:
+    return _with_curve(conv, act, constants)
+
+
+@rewrite("Convolution", "Swish")
+def fuse_swish(conv: Layer, act: Layer, constants: Constants) -> Layer | None:
+    return _with_curve(conv, act, constants) if act.beta == 1 else None
+
+
+@rewrite("Convolution", "Sigmoid")
+def fuse_sigmoid(conv: Layer, act: Layer, constants: Constants) -> Layer | None:
+    return _with_curve(conv, act, constants)
+
+
+def _with_curve(conv: Layer, act: Layer, constants: Constants) -> Layer | None:
+    """The convolution with an activation that is more than a limit: only kernels of constant weights do it."""
+    if conv.activation or not all(name in constants for name in conv.inputs[1:3] if name):
+        return None
+    return conv.replace(activation=act.type, activation_args=tuple(act.attributes.values()))
+
+
 def _with_relu(layer: Layer, relu: Layer) -> Layer | None:
     """The layer with the rectifier fused; one with a slope stays outside, as few kernels do it."""
     if layer.activation or relu.negative_slope:

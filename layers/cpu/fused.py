@@ -46,6 +46,8 @@ def finish_of(layer: Layer) -> tuple[Callable, float, float] | None:
         return clamp, values[0], values[1]
     if name == "HardSwish":
         return hard_swish, values[0], values[1]
+    if name == "Swish" and values[0] != 1:
+        return None
     simple = {"": keep, "Sigmoid": sigmoid, "Swish": swish}
     return (simple[name], 0.0, 0.0) if name in simple else None
 
