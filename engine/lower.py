@@ -142,7 +142,7 @@ class _Lowering:
             if not self.only or self.only == kernel.name or layer.type != self.only.split("/")[2]
         ]
         choices.sort(key=lambda choice: REORDER * self._reorders(layer, choice[1]) - choice[0].score)
-        refusals = []
+        refusals: list[str] = []
         for kernel, layouts in choices:
             reason = kernel.refuses(self._call(layer, layouts))
             if not reason:
