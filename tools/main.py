@@ -24,6 +24,8 @@ COMMANDS = {  # each is the function of its name in the file of its name
     "export": "Write a model as ONNX, for other engines and tools.",
     "info": "Show a model's layers, shapes, work and memory.",
     "run": "Run a model on images.",
+    "explain": "Show which kernel computes each layer, and why.",
+    "layers": "List every layer type, with its formula.",
     "bench": "Show how fast a model runs: layer by layer, and beside other engines.",
 }
 
