@@ -20,7 +20,7 @@ from .show import prepare_streams, warn
 COMMANDS = {  # each is the function of its name in the file of its name
     "demo": "Read ten digits and name two photos.",
     "zoo": "Networks and data known to run: list and get.",
-    "convert": "Turn a Caffe or ONNX model into one .fbnet file.",
+    "convert": "Turn a Caffe, ONNX or ncnn model into one .fbnet file.",
     "export": "Write a model as ONNX, for other engines and tools.",
     "info": "Show a model's layers, shapes, work and memory.",
     "run": "Run a model on images.",
