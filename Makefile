@@ -26,11 +26,12 @@ bench: $(READY)
 docs: $(READY)
 	$(BIN)/fbnet layers --markdown > docs/layers.md
 
-# OpenCV 4.12 is the last one that reads Caffe. Its own numpy pin is older than ours and not needed: --no-deps.
+# OpenCV 4.12 is the last one that reads Caffe; pnnx is ncnn's converter. What they ask for (an older numpy, torch) is
+# not needed: --no-deps.
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'opencv-python-headless==4.12.0.88'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'opencv-python-headless==4.12.0.88' 'pnnx==20261020'
 	@touch $@
 
 clean:
