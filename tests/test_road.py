@@ -65,7 +65,8 @@ def test_open_nsfw_is_one_net_whichever_way_it_came_in(zoo, photos):
 @pytest.mark.parametrize("name", ["mtcnn_det1", "mtcnn_det2", "mtcnn_det3"])
 def test_mtcnn_on_the_cpu(zoo, photos, name):
     cv2 = pytest.importorskip("cv2")
-    paths = [next(zoo(name).glob(f"*.{s}")) for s in ("prototxt", "caffemodel")]
+    # the three lie in one folder
+    paths = [zoo(name) / f"{name.removeprefix('mtcnn_')}.{s}" for s in ("prototxt", "caffemodel")]
     net, judge = fbnet.convert(*paths), cv2.dnn.readNetFromCaffe(*map(str, paths))
     sizes = {
         "mtcnn_det1": [(12, 12), (37, 50), (120, 97)],
