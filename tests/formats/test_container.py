@@ -370,9 +370,9 @@ def resident():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
 
-before, start = resident(), time.process_time()
+before, start = resident(), time.perf_counter()
 net = fbnet.load(sys.argv[1])
-seconds = time.process_time() - start
+seconds = time.perf_counter() - start
 print(seconds, resident() - before, len(net), sum(t.spec.nbytes for t in net.constants.values()))
 """
 
