@@ -148,3 +148,24 @@ print("right")
 
 def test_the_cache_of_this_run_is_not_the_users(cache):
     assert cache_folder() == cache and "fbnet-cache" in str(cache)
+
+
+def test_a_plan_that_came_in_the_file_needs_no_compiler(empty_cache, run, tmp_path):
+    """Saved beside the graph, and used if the file is trusted: a process with an empty cache compiles nothing."""
+    file = tmp_path / "net.fbnet"
+    save = f"""
+from fbnet.formats.fbnet import StoredPlan, write
+plan = net.compile(threads=1, shapes={{"x": x.shape}})
+write(net, {str(file)!r}, [StoredPlan("cpu", plan.key, b"".join(plan.chunks()))])
+"""
+    run(NET + save)
+    for kept in (*empty_cache.rglob("*.o"), *empty_cache.rglob("*.fbplan")):
+        kept.unlink()
+    use = f"""
+for trusted in (True, False):
+    again = fbnet.load({str(file)!r}, trust_plans=trusted)
+    with again.compile(threads=1, shapes={{"x": x.shape}}).session() as session:
+        right(session.run({{"x": x}})["prob"])
+    print("numba" in sys.modules, "fbnet.layers.cpu.kernels" in sys.modules)
+"""
+    assert run(NET + use).split() == ["False", "False", "True", "True"]
