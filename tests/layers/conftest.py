@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +37,6 @@ from fbnet.layers.conv import Convolution, Deconvolution
 from fbnet.layers.eltwise import Eltwise
 from fbnet.layers.inner_product import InnerProduct
 from fbnet.layers.layout import Reorder
-from fbnet.layers.matmul import MatMul
 from fbnet.layers.norm import LRN, MVN, BatchNorm, Bias, LayerNorm, Scale
 from fbnet.layers.pool import Pooling
 from fbnet.layers.reshape import Flatten, Pad, Permute, Reshape, ShuffleChannel
@@ -47,33 +50,61 @@ class Case:
 
     batch     whether axis 0 of the first input (of all, for *xs) is the batch, and of no other
     positive  whether the inputs must be above 0
+    dtypes    of the inputs, by number; fp32 where it says nothing
+    below     whole numbers lie in 0..below-1: indices into an axis of that size
+    given     inputs that must be just these numbers, by number: the shape of a result, a list of axes
+    same      whether every input has the batch on axis 0
+    kernel    False: by design no cpu kernel serves this layer, it runs by its reference
     """
 
     layer: Layer
     shapes: tuple[tuple[int, ...] | None, ...]
     batch: bool = True
     positive: bool = False
+    dtypes: Mapping[int, str] = field(default_factory=dict)
+    below: int = 5
+    given: Mapping[int, Any] = field(default_factory=dict)
+    same: bool = False
+    kernel: bool = True
+
+    @property
+    def batched(self) -> int:
+        """How many of the inputs have the batch on axis 0: the first so many."""
+        return len(self.shapes) if self.layer.variadic or self.same else 1
 
     def with_batch(self, n: int) -> Case:
-        many = len(self.shapes) if self.layer.variadic else 1
-        return replace(self, shapes=tuple((n, *s[1:]) for s in self.shapes[:many]) + self.shapes[many:])
+        many = self.batched
+        shapes = tuple(s and (n, *s[1:]) for s in self.shapes[:many]) + self.shapes[many:]
+        return replace(self, shapes=shapes)
 
     @property
     def specs(self) -> list[Spec | None]:
-        return [None if shape is None else Spec(shape) for shape in self.shapes]
+        return [
+            None if shape is None else Spec(shape, self.dtypes.get(i, "fp32"))
+            for i, shape in enumerate(self.shapes)
+        ]
 
     def arrays(self) -> list[np.ndarray | None]:
         """Inputs, the same at every call: about -3..3, or 0.1..3 where they must be positive."""
         random = np.random.default_rng(zlib.crc32(str(self).encode()))
         names = [*self.layer.parameters, *["xs"] * len(self.shapes)]
         arrays: list[np.ndarray | None] = []
-        for shape, name in zip(self.shapes, names, strict=False):
-            low = 0.1 if self.positive or name == "var" else -3
-            arrays.append(None if shape is None else random.uniform(low, 3, shape).astype(np.float32))
+        for i, (spec, name) in enumerate(zip(self.specs, names, strict=False)):
+            if spec is None:
+                arrays.append(None)
+            elif i in self.given:
+                arrays.append(np.asarray(self.given[i], spec.dtype.storage).reshape(spec.shape))
+            elif spec.dtype.name != "fp32":
+                high = 2 if spec.dtype.name == "bool" else self.below
+                arrays.append(random.integers(0, high, spec.shape).astype(spec.dtype.storage))
+            else:
+                low = 0.1 if self.positive or name == "var" else -3
+                arrays.append(random.uniform(low, 3, spec.shape).astype(np.float32))
         return arrays
 
     def __str__(self) -> str:
-        return f"{self.layer!r}{list(self.shapes)}".replace(" ", "")
+        dtypes = "".join(f",{i}:{name}" for i, name in self.dtypes.items())
+        return f"{self.layer!r}{list(self.shapes)}{dtypes}".replace(" ", "")
 
 
 def _cases() -> list[Case]:
@@ -162,9 +193,6 @@ def _cases() -> list[Case]:
         case(LayerNorm(), (2, 7, 13), (13,), (13,)),
         case(LayerNorm(axis=1), (2, 7, 13), (7, 13)),
         case(LayerNorm(axis=2, eps=0.1), (2, 3, 7, 13)),
-        case(MatMul(), (1, 1), (1, 1), batch=False),
-        case(MatMul(), (2, 3, 7, 13), (2, 3, 13, 5), batch=False),
-        case(MatMul(transpose_b=True), (3, 7, 13), (3, 127, 13), batch=False),
         case(Eltwise(), *[(2, 7, 13)] * 2),
         case(Eltwise(coeff=(1, -1, 0.5)), *[(2, 127)] * 3),
         case(Eltwise(operation="prod"), *[(1, 7, 13)] * 4),
@@ -208,7 +236,17 @@ def _cases() -> list[Case]:
     ]  # fmt: skip
 
 
-CASES = _cases()
+def _families() -> list[Case]:
+    """The cases in `cases/`, a file a family of layers, whose `cases(case)` returns a list of them."""
+
+    def case(layer: Layer, *shapes: tuple[int, ...] | None, **flags: Any) -> Case:
+        return Case(layer, shapes, **flags)
+
+    files = sorted((Path(__file__).parent / "cases").glob("*.py"))
+    return [c for file in files for c in runpy.run_path(str(file))["cases"](case)]
+
+
+CASES = _cases() + _families()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
