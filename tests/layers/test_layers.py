@@ -6,8 +6,14 @@ import numpy as np
 from fbnet.engine.layer import as_tuple, layers
 from fbnet.engine.tensor import Dim, Spec
 
-
-NOT_FLOAT = {"ArgMax", "TopK", "Compare", "Cast", "Shape", "Quantize"}  # whose results are counts, truths, places
+NOT_FLOAT = {
+    "ArgMax",
+    "TopK",
+    "Compare",
+    "Cast",
+    "Shape",
+    "Quantize",
+}  # whose results are counts, truths, places
 
 
 def shapes_of(results):
