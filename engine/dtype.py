@@ -123,6 +123,26 @@ class UInt8(DType):
     storage = np.dtype(np.uint8)
 
 
+@dtype("int16")
+class Int16(DType):
+    storage = np.dtype(np.int16)
+
+
+@dtype("uint16")
+class UInt16(DType):
+    storage = np.dtype(np.uint16)
+
+
+@dtype("uint32")
+class UInt32(DType):
+    storage = np.dtype(np.uint32)
+
+
+@dtype("uint64")
+class UInt64(DType):
+    storage = np.dtype(np.uint64)
+
+
 @dtype("int32")
 class Int32(DType):
     storage = np.dtype(np.int32)

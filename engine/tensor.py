@@ -103,6 +103,25 @@ def _operand(value: int, plain: bool) -> str:
     return text if plain or text.isidentifier() or text.isdigit() else f"({text})"
 
 
+def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The shape in which arrays of these shapes meet: aligned at the end, an axis of size 1 repeated along the others'.
+
+    A Dim of usual size 1 is repeated only where another size is known to be larger. Raises ShapeError. numpy's rule.
+    """
+    rank = max(map(len, shapes), default=0)
+    result: list[int] = [1] * rank
+    for shape in shapes:
+        for axis, size in enumerate(shape, rank - len(shape)):
+            known = result[axis]
+            if int(size) not in (1, int(known)) and int(known) != 1:
+                texts = ", ".join(f"[{','.join(map(str, s))}]" for s in shapes)
+                raise ShapeError(f"shapes {texts} cannot be broadcast: {known} and {size} meet")
+            wider = int(known) == 1 != int(size)
+            if wider or (isinstance(size, Dim) and int(size) == int(known)):
+                result[axis] = size
+    return tuple(result)
+
+
 class Spec:
     """The type of a tensor: shape, dtype, and quantization if it has one. Immutable, hashable.
 

@@ -5,6 +5,8 @@ or window, OH OW of the output, K the length of a product's sum.
 """
 
 from . import activation as activation
+from . import binary as binary
+from . import cast as cast
 from . import concat as concat
 from . import conv as conv
 from . import eltwise as eltwise
@@ -13,7 +15,10 @@ from . import inner_product as inner_product
 from . import layout as layout
 from . import matmul as matmul
 from . import norm as norm
+from . import order as order
 from . import pool as pool
+from . import reduce as reduce
 from . import reshape as reshape
 from . import resize as resize
 from . import softmax as softmax
+from . import unary as unary
