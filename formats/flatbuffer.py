@@ -4,9 +4,11 @@
     data = encode(schema, {"name": "lenet", "layers": [{"type": "ReLU", ...}], ...})
     root = decode(schema, data)
 
-A table is a dict of its fields, a vector a tuple (of ubyte: bytes), a string a str. An absent field is its
-default, or None. The decoder is meant for hostile bytes: each offset, alignment, length and string is checked, and
-the work is linear in the buffer's length, however its offsets are tangled. It raises FileError, naming the field:
+A table is a dict of its fields, a vector a tuple (of ubyte: bytes), a string a str, an enum its number. A union `u`
+is two fields: `u_type`, the number of its member, and `u`, that member's table, or None if the schema has no such
+member. An absent field is its default, or None. The decoder is meant for hostile bytes: each offset, alignment, length
+and string is checked, and the work is linear in the buffer's length, however its offsets are tangled. It raises
+FileError, naming the field:
 `layers[3].inputs[0]: offset 9120 lies past the end (4096)`. The layout is described at flatbuffers.dev/internals.
 """
 
@@ -16,7 +18,7 @@ import mmap
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ..engine.errors import FileError, InputError
@@ -68,7 +70,7 @@ class Malformed(FileError):
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a table: `type` is a scalar's, 'string', or a table's name; or a vector of these."""
+    """A field of a table: `type` is a scalar's, 'string', or a table's or union's name; or a vector of these."""
 
     name: str
     type: str
@@ -84,21 +86,34 @@ class Field:
 
 @dataclass(frozen=True)
 class Schema:
-    """Tables (name -> fields, in the order of their ids), the name of the root, and the file identifier."""
+    """Tables (name -> fields, in the order of their ids), the name of the root, the file identifier; and what enums
+    and unions call their numbers (name -> number -> name, of a union's members that of a table)."""
 
     tables: Mapping[str, tuple[Field, ...]]
     root: str
     identifier: bytes
+    enums: Mapping[str, Mapping[int, str]]
+    unions: Mapping[str, Mapping[int, str]]
 
 
 _FIELD = re.compile(r"(\w+)\s*:\s*(\[?)\s*(\w+)\s*\]?\s*(?:=\s*([\w.+-]+))?\s*(?:\(([^)]*)\))?\s*;\s*")
 
 
+_ENUM = re.compile(r"\b(enum|union)\s+(\w+)\s*(?::\s*(\w+)\s*)?\{([^}]*)\}")
+
+
 def parse(text: str) -> Schema:
     """The schema that a .fbs file declares. Raises FileError if it uses more of the language than is known."""
     text = re.sub(r"//[^\n]*", "", text)
+    sorts: dict[str, dict[str, dict[int, str]]] = {"enum": {}, "union": {}}
+    stored: dict[str, str] = {}  # enum -> the scalar type that it is stored as
+    for sort, name, type, body in _ENUM.findall(text):
+        sorts[sort][name], stored[name] = _numbered(name, body), type
+    enums, unions = sorts["enum"], sorts["union"]
+    text = _ENUM.sub("", text)
     tables = {
-        name: tuple(_fields(name, body)) for name, body in re.findall(r"\btable\s+(\w+)\s*\{([^}]*)\}", text)
+        name: tuple(_unfolded(_fields(name, body), enums, unions, stored))
+        for name, body in re.findall(r"\btable\s+(\w+)\s*\{([^}]*)\}", text)
     }
     rest = re.sub(r"\btable\s+\w+\s*\{[^}]*\}", "", text)
     said = dict(re.findall(r"\b(namespace|root_type|file_identifier|file_extension)\s+\"?(\w+)\"?\s*;", rest))
@@ -107,17 +122,47 @@ def parse(text: str) -> Schema:
     ).split()
     if left:
         raise FileError(
-            f"schema: cannot read {left[0]!r}: only tables, root_type and file_identifier are known here"
+            f"schema: cannot read {left[0]!r}: only tables, enums, unions, root_type and file_identifier are known here"
         )
     for name, fields in tables.items():
-        for field in fields:
-            if field.type not in (*SCALARS, "string", *tables):
-                raise FileError(f"schema: {name}.{field.name} has the unknown type {field.type!r}")
+        for each in fields:
+            if each.type not in (*SCALARS, "string", *tables, *unions) or (
+                each.type in unions and each.vector
+            ):
+                raise FileError(f"schema: {name}.{each.name} has the unknown type {each.type!r}")
+    for name, members in unions.items():
+        for member in members.values():
+            if member not in tables:
+                raise FileError(f"schema: union {name}: there is no table {member!r}")
     if said.get("root_type") not in tables or len(said.get("file_identifier", "")) != 4:
         raise FileError(
             "schema: it needs a root_type that is a table, and a file_identifier of four characters"
         )
-    return Schema(tables, said["root_type"], said["file_identifier"].encode())
+    return Schema(tables, said["root_type"], said["file_identifier"].encode(), enums, unions)
+
+
+def _numbered(name: str, body: str) -> dict[int, str]:
+    """What an enum or a union calls its numbers. Every one is written out: `A = 0, B = 1`."""
+    found: dict[int, str] = {}
+    for entry in filter(None, (part.strip() for part in body.split(","))):
+        match = re.fullmatch(r"(\w+)\s*=\s*(-?\d+)", entry)
+        if match is None:
+            raise FileError(f"schema: {name}: cannot read {entry!r}: write 'NAME = number'")
+        found[int(match[2])] = match[1]
+    return found
+
+
+def _unfolded(
+    fields: Iterator[Field], enums: Mapping[str, Any], unions: Mapping[str, Any], stored: Mapping[str, str]
+) -> Iterator[Field]:
+    """The fields with enums as the scalars that they are, and a union's type in front of it."""
+    for each in fields:
+        if each.type in enums and stored[each.type] in SCALARS:
+            yield replace(each, type=stored[each.type], default=None if each.vector else each.default or 0)
+            continue
+        if each.type in unions and not each.vector:
+            yield Field(f"{each.name}_type", "ubyte", False, 0, False)
+        yield each
 
 
 def _fields(table: str, body: str) -> Iterator[Field]:
@@ -157,7 +202,7 @@ def decode(
 def is_plausible(data: bytes | mmap.mmap) -> bool:
     """Whether the bytes could be a FlatBuffer of some schema: they lead to a table, and that to its vtable."""
     try:
-        decode(Schema({"": ()}, "", b""), data)
+        decode(Schema({"": ()}, "", b"", {}, {}), data)
     except FileError:
         return False
     return True
@@ -256,11 +301,15 @@ class _Decoder:
             elif offset < 4 or offset + field.inline > size:
                 raise Malformed(f"{field.name} is at {offset} of a table of {size} bytes")
             else:
-                layout.present.append((field.name, offset, field.inline, self.reader(field)))
+                before = offsets[index - 1] - offset if index and offsets[index - 1] else None
+                layout.present.append((field.name, offset, field.inline, self.reader(field, before)))
         return layout
 
-    def reader(self, field: Field) -> _Read:
-        """The function that reads a field's value."""
+    def reader(self, field: Field, before: int | None) -> _Read:
+        """The function that reads a field's value; the field before it lies `before` bytes from it, if it is there."""
+        if field.type in self.schema.unions:
+            members = self.schema.unions[field.type]
+            return lambda at, depth: self.member(members, at, before, depth)
         if field.vector:
             return lambda at, depth: self.vector(field.type, at, depth)
         if field.type == "string":
@@ -269,6 +318,11 @@ class _Decoder:
             unpack = _UNPACK[field.type]
             return lambda at, depth: unpack(self.data, at)[0]
         return lambda at, depth: self.table(field.type, self.target(at), depth + 1)
+
+    def member(self, members: Mapping[int, str], at: int, before: int | None, depth: int) -> Any:
+        """A union's table, if its type, `before` bytes from here, is one that the schema has."""
+        name = members.get(self.data[at + before]) if before is not None else None
+        return None if name is None else self.table(name, self.target(at), depth + 1)
 
     def string(self, at: int, depth: int = 0) -> str:
         """The string that the offset at `at` points to; one that is shared is decoded, and paid for, once."""
@@ -332,6 +386,8 @@ def encode(schema: Schema, root: Mapping[str, Any]) -> bytes:
 def _table(schema: Schema, builder: Any, name: str, values: Mapping[str, Any], path: str) -> int:
     """Write a table, its children first; return where it is, as the builder counts."""
     fields = schema.tables[name]
+    if any(f.type in schema.unions for f in fields):
+        raise InputError(f"{path}{name}: a table with a union can be read but not written")
     for unknown in values.keys() - {f.name for f in fields}:
         raise InputError(f"{path}{unknown}: {name} has no such field")
     slots: list[tuple[int, int, Field, Any]] = []

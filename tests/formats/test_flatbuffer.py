@@ -9,6 +9,7 @@ import struct
 import subprocess
 import time
 
+import flatbuffers
 import pytest
 from fbnet.engine.errors import FileError, InputError
 from fbnet.formats.flatbuffer import decode, encode, parse
@@ -69,7 +70,10 @@ def test_the_schema_is_read():
         ("table A { x:int; } file_identifier \"ABCD\"; root_type B;", "root_type"),
         ("table A { x:unknown; } file_identifier \"ABCD\"; root_type A;", "A.x has the unknown type 'unknown'"),
         ("table A { x int; } file_identifier \"ABCD\"; root_type A;", "cannot read 'x int'"),
-        ("union U { A } table A { } file_identifier \"ABCD\"; root_type A;", "cannot read 'union'"),
+        ("struct S { x:int; } table A { } file_identifier \"ABCD\"; root_type A;", "cannot read 'struct'"),
+        ("union U { A } table A { } file_identifier \"ABCD\"; root_type A;", "U: cannot read 'A'"),
+        ("union U { B = 1 } table A { } file_identifier \"ABCD\"; root_type A;", "no table 'B'"),
+        ("union U { A = 1 } table A { u:[U]; } file_identifier \"ABCD\"; root_type A;", "unknown type 'U'"),
     ],
 )  # fmt: skip
 def test_a_schema_that_uses_more_is_refused(text, problem):
@@ -250,3 +254,61 @@ def test_many_overlapping_strings_are_refused():
     with pytest.raises(FileError, match="objects overlap"):
         decode(schema, data)
     assert time.process_time() - start < 1
+
+
+# -- enums and unions --------------------------------------------------------------------------------------
+
+UNION = """
+enum Colour : byte { Red = 0, Blue = 2 }
+union Shape { Circle = 1, Square = 3 }
+table Circle { r:float; }
+table Square { side:int; }
+table Drawing { colour:Colour; shape:Shape; colours:[Colour]; }
+root_type Drawing;
+file_identifier "DRAW";
+"""
+
+
+def drawing(kind: int | None, member: str = "Circle") -> bytes:
+    """A Drawing whose union says that it holds a member of this kind, and holds a circle or a square."""
+    builder = flatbuffers.Builder(64)
+    builder.StartObject(1)
+    if member == "Circle":
+        builder.PrependFloat32Slot(0, 2.5, 0)
+    else:
+        builder.PrependInt32Slot(0, 7, 0)
+    shape = builder.EndObject()
+    builder.StartObject(4)
+    builder.PrependInt8Slot(0, 2, 0)
+    if kind is not None:
+        builder.PrependUint8Slot(1, kind, 0)
+    builder.PrependUOffsetTRelativeSlot(2, shape, 0)
+    builder.Finish(builder.EndObject(), b"DRAW")
+    return bytes(builder.Output())
+
+
+def test_a_union_is_its_members_number_and_table():
+    read = parse(UNION)
+    assert read.enums == {"Colour": {0: "Red", 2: "Blue"}}
+    assert decode(read, drawing(1)) == {"colour": 2, "shape_type": 1, "shape": {"r": 2.5}, "colours": None}
+    assert decode(read, drawing(3, "Square"))["shape"] == {"side": 7}
+    for kind in (2, 200, None):  # members that the schema does not have, and none
+        assert decode(read, drawing(kind))["shape"] is None
+
+
+def test_a_union_is_not_written():
+    with pytest.raises(InputError, match="a table with a union can be read but not written"):
+        encode(parse(UNION), {"colour": 2})
+
+
+def test_mutated_unions():
+    read, random_, kinds = parse(UNION), random.Random(5), set()
+    for _ in range(2000):
+        data = bytearray(drawing(random_.choice([1, 3, 7]), random_.choice(["Circle", "Square"])))
+        for _ in range(random_.randint(1, 3)):
+            data[random_.randrange(len(data))] = random_.randrange(256)
+        try:
+            kinds.add(type(decode(read, bytes(data))["shape"]))
+        except FileError as error:
+            kinds.add(type(error))
+    assert kinds >= {dict, type(None)} and len(kinds) == 3
