@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
 
-.PHONY: demo test lint types bench docs clean
+.PHONY: demo test lint types bench docs conformance clean
 
 demo: $(READY)
 	$(BIN)/fbnet demo
@@ -25,6 +25,12 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/fbnet layers --markdown > docs/layers.md
+
+# Every case of the ONNX backend suite, on the cpu as well (the tests run those of one operator there): some minutes.
+CONFORMANCE := $(BIN)/fbnet conformance --device reference --device cpu
+conformance: $(READY)
+	$(CONFORMANCE) --list > tests/formats/onnx/conformance.txt
+	$(CONFORMANCE) --markdown > docs/onnx.md
 
 # OpenCV 4.12 is the last one that reads Caffe; pnnx is ncnn's converter. What they ask for (an older numpy, torch) is
 # not needed: --no-deps.

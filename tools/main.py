@@ -26,6 +26,7 @@ COMMANDS = {  # each is the function of its name in the file of its name
     "run": "Run a model on images.",
     "explain": "Show which kernel computes each layer, and why.",
     "layers": "List every layer type, with its formula.",
+    "conformance": "Run the ONNX project's own backend suite.",
     "bench": "Show how fast a model runs: layer by layer, and beside other engines.",
 }
 

@@ -1,0 +1,76 @@
+"""The ONNX project's own backend suite. What does not pass is in conformance.txt with its reason, and nothing else is.
+
+On the reference every case runs, on the cpu a part of them, for compiling takes time: FBNET_CONFORMANCE=full runs all.
+The nine real networks run where they have been fetched before (ONNX_HOME), or with FBNET_CONFORMANCE=real.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from fbnet.tools.conformance import KINDS, OFFLINE, list_of, page_of, read_list
+from fbnet.tools.onnx_suite import Verdict, cases, verdict
+
+FAILING = read_list(Path(__file__).with_name("conformance.txt"))
+WANTED = os.environ.get("FBNET_CONFORMANCE", "")
+CASES = cases(OFFLINE)
+
+
+def judge(name: str, device: str) -> None:
+    """A case passes, or it is in the list; one that is in the list does not pass."""
+    found = verdict(CASES[name], device)
+    listed = FAILING.get(name) or (FAILING.get(f"{name} on {device}") if device != "reference" else None)
+    if listed is None:
+        assert not found.why, f"{name} on {device}: {found.why}"
+    else:
+        assert found.why, f"{name} passes on {device}: take it out of conformance.txt ({listed})"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_reference(name: str) -> None:
+    judge(name, "reference")
+
+
+def one_an_operator() -> list[str]:
+    """Of the cases that are expected to pass, the first one of every operator."""
+    first: dict[str, str] = {}
+    for name, case in CASES.items():
+        if name not in FAILING and not name.endswith("_expanded"):
+            first.setdefault(case.operator, name)
+    return list(first.values())
+
+
+@pytest.mark.parametrize("name", CASES if WANTED == "full" else one_an_operator())
+def test_cpu(name: str) -> None:
+    judge(name, "cpu")
+
+
+@pytest.mark.parametrize("name", cases(KINDS[-1:]))
+@pytest.mark.parametrize("device", ["reference", "cpu"])
+def test_real_networks(name: str, device: str) -> None:
+    case = cases(KINDS[-1:])[name]
+    home = Path(os.environ.get("ONNX_HOME", Path.home() / ".onnx"))
+    if WANTED != "real" and not (home / "models" / case.test.model_name / "model.onnx").exists():
+        pytest.skip("this network has not been fetched")
+    found = verdict(case, device)
+    assert not found.why
+
+
+def test_the_list_names_cases_and_reasons() -> None:
+    assert {name.split(" on ")[0] for name in FAILING} <= set(CASES)
+    assert all(FAILING.values())
+
+
+def test_list_and_page_say_what_happened() -> None:
+    names = ["test_add", "test_relu", "test_acos"]
+    chosen = {name: CASES[name] for name in names}
+    fine, bad = Verdict("", "later"), Verdict("is wrong")
+    results = {
+        "reference": {"test_add": fine, "test_relu": fine, "test_acos": bad},
+        "cpu": {"test_add": fine, "test_relu": bad, "test_acos": bad},
+    }
+    assert list_of(results).splitlines()[-3:] == ["is wrong", "    test_acos", "    test_relu on cpu"]
+    page = page_of(chosen, results)
+    assert "| Relu | 1 | 1 | 0 | 1 |" in page and "| node | 3 | 2 | 1 | 2 |" in page

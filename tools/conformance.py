@@ -1,0 +1,134 @@
+"""fbnet conformance: the ONNX backend suite on our devices, as a table, a page of the docs, or a list of what fails."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import click
+
+from ..engine.errors import CheckError
+from .onnx_suite import KINDS, Case, Verdict, cases, verdict
+from .show import json_option, print_json, progress_bar, table
+
+LISTED = "    "  # what a case's line begins with in the list of those that fail
+OFFLINE = KINDS[:-1]
+Results = Mapping[str, Mapping[str, Verdict]]  # device -> case -> how it went
+
+
+@click.command()
+@click.argument("pattern", default="")
+@click.option(
+    "--device", multiple=True, default=("reference",), show_default=True, help="Where to run the cases."
+)
+@click.option("--real", is_flag=True, help="The nine real networks too, which have to be fetched.")
+@click.option("--list", "as_list", is_flag=True, help="Print the cases that fail, by reason.")
+@click.option("--markdown", is_flag=True, help="Print a table by operator as a page of the documentation.")
+@json_option
+def conformance(
+    pattern: str, device: tuple[str, ...], real: bool, as_list: bool, markdown: bool, as_json: bool
+) -> None:
+    """Run the backend suite of the ONNX project, or the cases whose name matches PATTERN.
+
+    \b
+    fbnet conformance gather
+    fbnet conformance --device reference --device cpu --markdown > docs/onnx.md
+    fbnet conformance --device reference --device cpu --list > tests/formats/onnx/conformance.txt
+    """
+    chosen = {n: c for n, c in cases(KINDS if real else OFFLINE).items() if re.search(pattern, n)}
+    results: dict[str, dict[str, Verdict]] = {}
+    for name in device:
+        with progress_bar(f"conformance on {name}", len(chosen)) as step:
+            results[name] = {}
+            for case in chosen.values():
+                results[name][case.name] = verdict(case, name)
+                step()
+    if as_json:
+        print_json({d: {n: v.__dict__ for n, v in found.items()} for d, found in results.items()})
+    elif as_list:
+        click.echo(list_of(results), nl=False)
+    elif markdown:
+        click.echo(page_of(chosen, results), nl=False)
+    else:
+        table(["case", "device", "result"], [
+            [n, d, v.why or "passes"] for d, found in results.items() for n, v in found.items()
+        ])  # fmt: skip
+        failed = sum(bool(v.why) for found in results.values() for v in found.values())
+        if failed:
+            raise CheckError(f"{failed} of {sum(map(len, results.values()))} cases fail")
+
+
+# -- the list of what fails ------------------------------------------------------------------------------------
+
+
+def read_list(path: Path) -> dict[str, str]:
+    """Case -> reason. 'name on cpu' is a case that fails on that device only."""
+    found, reason = {}, ""
+    for line in path.read_text().splitlines():
+        if line.startswith(LISTED):
+            found[line.strip()] = reason
+        elif line and not line.startswith("#"):
+            reason = line
+    return found
+
+
+def list_of(results: Results) -> str:
+    """What read_list reads: every case that fails, under its reason; those that fail most first."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    devices = list(results)
+    for name, first in results[devices[0]].items():
+        if first.why:
+            reasons[first.why].append(name)
+        for device in devices[1:] if not first.why else ():
+            if why := results[device][name].why:
+                reasons[why].append(f"{name} on {device}")
+    lines = [
+        "# The cases of the ONNX backend suite that do not pass, under the reason. The test that runs the suite holds"
+    ]
+    lines += ["# this list to the truth both ways; `make conformance` writes it anew."]
+    for reason in sorted(reasons, key=lambda r: (-len(reasons[r]), r)):
+        lines += ["", reason, *(LISTED + name for name in sorted(reasons[reason]))]
+    return "\n".join(lines) + "\n"
+
+
+# -- the page of the docs --------------------------------------------------------------------------------------
+
+INTRODUCTION = """\
+# ONNX
+
+Made by `make conformance` from the ONNX project's own backend suite (package onnx {version}, opset {opset}): how many
+of an operator's cases pass on each device, judged by the outputs that the suite brings along, at its tolerance.
+
+The suite feeds everything as inputs, also what a network holds as a constant: the shape of a Reshape, the axes of a
+sum. Sizes are known here before a net runs, so such inputs have to be constants; *with constants* counts the cases
+that pass once all inputs but the first are. Doubles and half floats are computed in fp32. Why a case does not pass is
+said in `tests/formats/onnx/conformance.txt`.
+"""
+
+
+def page_of(chosen: Mapping[str, Case], results: Results) -> str:
+    """Two tables, by kind of case and by operator."""
+    import onnx
+
+    devices = list(results)
+    head = ["cases", *devices, "with constants"]
+    lines = [INTRODUCTION.format(version=onnx.__version__, opset=onnx.defs.onnx_opset_version())]
+    kinds = [(kind, [n for n, c in chosen.items() if c.kind == kind]) for kind in KINDS]
+    lines += _table(["kind", *head], ((k, names) for k, names in kinds if names), results)
+    by_operator: dict[str, list[str]] = defaultdict(list)
+    for name, case in chosen.items():
+        if case.kind == "node":
+            by_operator[case.operator].append(name)
+    return "\n".join([*lines, *_table(["operator", *head], sorted(by_operator.items()), results)])
+
+
+def _table(head: list[str], rows: Iterable[tuple[str, list[str]]], results: Results) -> list[str]:
+    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
+    for what, names in rows:
+        passed = [sum(not found[n].why for n in names) for found in results.values()]
+        first = next(iter(results.values()))
+        bound = Counter(bool(first[n].constants) for n in names if not first[n].why)[True]
+        lines.append(f"| {what} | {len(names)} | {' | '.join(map(str, passed))} | {bound or ''} |")
+    return [*lines, ""]
