@@ -32,7 +32,7 @@ def _joined(pad: Layer, reader: Layer) -> Layer | None:
     """`reader` of `pad`'s own input, padding more; None if that is not the same."""
     if reader.inputs[0] != pad.outputs[0] or reader.type not in ("Convolution", "Pooling"):
         return None
-    if len(pad.pads) != 4:  # it frames more than height and width
+    if len(pad.pads) != 4 or pad.mode != "constant":  # it frames more than height and width, or with x itself
         return None
     pads = [a + b for a, b in zip(pad.pads, reader.pad, strict=True)]
     joined = {"inputs": (pad.inputs[0], *reader.inputs[1:]), "pad": pads}

@@ -1,4 +1,4 @@
-"""Normalisation: LRN, BatchNorm, MVN, LayerNorm; and Scale and Bias, which in Caffe follow it."""
+"""Normalisation: LRN, BatchNorm, MVN, LayerNorm, GroupNorm, RMSNorm; and Scale and Bias, which in Caffe follow it."""
 
 from __future__ import annotations
 
@@ -175,7 +175,72 @@ class LayerNorm(Layer):
         return (y if bias is None else y + bias).astype(x.dtype)
 
 
-def _check_eps(layer: BatchNorm | MVN | LayerNorm) -> None:
+@layer("GroupNorm")
+class GroupNorm(Layer):
+    """y = (x - mean(x)) / sqrt(variance(x) + eps) * scale[c] + bias[c]     x: (N,C,...), scale, bias: (C,) -> y: (N,C,...)
+
+    Mean and variance of each group of C/group neighbouring channels of each image; group 0 is a group a channel, which is
+    instance normalisation (Ulyanov et al. 2016, arXiv:1607.08022). Wu & He 2018, arXiv:1803.08494. ONNX
+    GroupNormalization and InstanceNormalization.
+    """
+
+    group: int = 0
+    eps: float = 1e-5
+
+    def check(self) -> None:
+        _check_eps(self)
+        if self.group < 0:
+            raise AttributeValueError(f"{self}: group is {self.group}: it must not be negative")
+
+    def infer(self, x: Spec, scale: Spec | None = None, bias: Spec | None = None) -> Spec:
+        if x.ndim < 2 or (self.group and x.shape[1] % self.group):
+            raise ShapeError(f"x is {x}: its axis 1 must be channels, a multiple of group={self.group}")
+        for name, spec in (("scale", scale), ("bias", bias)):
+            if spec is not None:
+                _check_fits(x, name, spec, 1)
+                if spec.ndim != 1:
+                    raise ShapeError(f"x is {x} but {name} is {spec}: a number a channel wanted")
+        return x.replace(quantization=None)
+
+    def reference(self, x, scale=None, bias=None):
+        n, c = x.shape[:2]
+        group = self.group or c
+        grouped = x.reshape(n, group, c // group, *x.shape[2:])
+        axes = tuple(range(2, grouped.ndim))
+        centred = grouped - grouped.mean(axes, dtype=np.float64, keepdims=True)
+        y = centred / np.sqrt((centred * centred).mean(axes, keepdims=True) + self.eps)
+        y = y.reshape(x.shape)
+        y = y if scale is None else y * _aligned(scale, x, 1)
+        return (y if bias is None else y + _aligned(bias, x, 1)).astype(x.dtype)
+
+
+@layer("RMSNorm")
+class RMSNorm(Layer):
+    """y = x / sqrt(mean(x**2) + eps) * scale        x: (..., K), scale: (K,) -> y: (..., K)
+
+    The mean is over all axes from `axis` on, whose shape scale has. Zhang & Sennrich 2019, arXiv:1910.07467. ONNX
+    RMSNormalization.
+    """
+
+    axis: int = -1
+    eps: float = 1e-5
+
+    def check(self) -> None:
+        _check_eps(self)
+
+    def infer(self, x: Spec, scale: Spec | None = None) -> Spec:
+        if scale is not None:
+            _check_fits(x, "scale", scale, self.axis)
+        return x.replace(quantization=None)
+
+    def reference(self, x, scale=None):
+        axes = tuple(range(self.axis % x.ndim, x.ndim))
+        squares = np.mean(x * x, axes, dtype=np.float64, keepdims=True)
+        y = x / np.sqrt(squares + self.eps)
+        return (y if scale is None else y * scale).astype(x.dtype)
+
+
+def _check_eps(layer: BatchNorm | MVN | LayerNorm | GroupNorm | RMSNorm) -> None:
     if not layer.eps >= 0:
         raise AttributeValueError(f"{layer}: eps is {layer.eps}: it must not be negative")
 

@@ -131,18 +131,27 @@ class ShuffleChannel(Layer):
 class Pad(Layer):
     """y = x framed by `value`        x: (..., H, W) -> y: (..., top + H + bottom, left + W + right)
 
-    ONNX Pad with mode "constant".
+    ONNX Pad.
 
     pads  how much before each of the last axes, then how much after each: [top, left, bottom, right] for two,
-          [front, top, left, back, bottom, right] for three, [left, right] for one
+          [front, top, left, back, bottom, right] for three, [left, right] for one, and so on
+    mode  "constant": with `value`        "edge": with the nearest element        "reflect": mirrored at the edge element
+          "wrap": with what is at the other end
     """
 
     pads: tuple[int, ...]
     value: float = 0.0
+    mode: str = "constant"
 
     def check(self) -> None:
-        if len(self.pads) not in (2, 4, 6) or min(self.pads) < 0:
-            raise AttributeValueError(f"{self}: pads is {self.pads}: give 4 numbers of at least 0, or 2 or 6")
+        if not self.pads or len(self.pads) % 2 or min(self.pads) < 0:
+            raise AttributeValueError(
+                f"{self}: pads is {self.pads}: give two numbers of at least 0 for each axis"
+            )
+        if self.mode not in ("constant", "edge", "reflect", "wrap"):
+            raise AttributeValueError(
+                f"{self}: mode is {self.mode!r}: give 'constant', 'edge', 'reflect' or 'wrap'"
+            )
 
     def frame(self, ndim: int) -> list[tuple[int, int]]:
         """(before, after) of each of x's `ndim` axes."""
@@ -151,12 +160,30 @@ class Pad(Layer):
 
     def infer(self, x: Spec) -> Spec:
         if x.ndim < len(self.pads) // 2:
-            wanted = {2: "(..., W)", 4: "(..., H, W)", 6: "(..., D, H, W)"}[len(self.pads)]
-            raise ShapeError(f"x is {x} but Pad wants {wanted}")
+            wanted = {2: "(..., W)", 4: "(..., H, W)", 6: "(..., D, H, W)"}.get(len(self.pads))
+            raise ShapeError(f"x is {x} but Pad wants {wanted or f'{len(self.pads) // 2} axes'}")
         frame = self.frame(x.ndim)
+        if self.mode != "constant" and any(sum(f) and s == 0 for s, f in zip(x.shape, frame, strict=True)):
+            raise ShapeError(f"x is {x}: an axis without elements has nothing to pad with")
         return x.replace(
             shape=[s + (before + after) for s, (before, after) in zip(x.shape, frame, strict=True)]
         )
 
+    def places(self, size: int, before: int, after: int) -> np.ndarray:
+        """Which of `size` elements of x lies at each place along an axis of y; not for mode "constant"."""
+        at = np.arange(-before, size + after)
+        if self.mode == "edge":
+            return np.clip(at, 0, size - 1)
+        if self.mode == "wrap":
+            return at % size
+        turn = at % max(1, 2 * (size - 1))
+        return np.minimum(turn, 2 * (size - 1) - turn) if size > 1 else np.zeros_like(at)
+
     def reference(self, x):
-        return np.pad(x, self.frame(x.ndim), constant_values=self.value)
+        frame = self.frame(x.ndim)
+        if self.mode == "constant":
+            return np.pad(x, frame, constant_values=x.dtype.type(self.value))
+        for axis, (before, after) in enumerate(frame):
+            if before or after:
+                x = x.take(self.places(x.shape[axis], before, after), axis)
+        return x

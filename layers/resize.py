@@ -10,6 +10,12 @@ from ..engine.errors import AttributeValueError, ShapeError
 from ..engine.layer import Layer, layer
 from ..engine.tensor import Spec
 
+COORDINATES = (
+    "asymmetric", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "tf_half_pixel_for_nn",
+    "align_corners", "tf_crop_and_resize",
+)  # fmt: skip
+NEAR = 1e-9  # what a place may be off by rounding
+
 
 @layer("Resize")
 class Resize(Layer):
@@ -18,22 +24,50 @@ class Resize(Layer):
     nearest  y[i] = x[floor(i * step)]
     linear   y[i] = between the two pixels around (i + 1/2) * step - 1/2, so that the images' edges coincide; with
              `corners` around i * (H - 1) / (OH - 1), so that the middles of their corner pixels do
-    Beyond the image are its edge pixels. ONNX Resize, with "asymmetric" and "floor", "half_pixel", or
-    "align_corners"; the last is also Interp of Caffe's forks.
+    cubic    likewise, from four pixels each way (Keys 1981, "Cubic convolution interpolation", with a = `cubic`)
+    Beyond the image are its edge pixels. ONNX Resize; with corners also Interp of Caffe's forks.
 
-    scale  [h, w]: OH = floor(H * scale), step = 1 / scale        size  [OH, OW]: step = H / OH. Give one of the two
+    scale            [h, w]: OH = floor(H * scale), step = 1 / scale
+    size             [OH, OW]: step = H / OH. Give one of the two
+    coordinates      ONNX's name for where y's pixels lie in x, in place of the above, see COORDINATES
+    rounding         of a nearest place: "floor" | "ceil" | "round_prefer_floor" | "round_prefer_ceil"
+    exclude_outside  cells beyond the image have no weight, and the others share it
+    antialias        where the image becomes smaller the pixels of x that y's stands for all take part, by linear or cubic
+    region           [top, left, bottom, right] in 0..1 of the image is resized, for "tf_crop_and_resize"
+    outside          y beyond the image, for "tf_crop_and_resize"
     """
 
     method: str = "nearest"
     scale: tuple[float, ...] = ()
     size: tuple[int, ...] = ()
     corners: bool = False
+    coordinates: str = ""
+    rounding: str = "floor"
+    cubic: float = -0.75
+    exclude_outside: bool = False
+    antialias: bool = False
+    region: tuple[float, ...] = ()
+    outside: float = 0.0
 
     def check(self) -> None:
-        if self.method not in ("nearest", "linear"):
-            raise AttributeValueError(f"{self}: method is {self.method!r}: give 'nearest' or 'linear'")
-        if self.corners and self.method != "linear":
+        if self.method not in ("nearest", "linear", "cubic"):
+            raise AttributeValueError(
+                f"{self}: method is {self.method!r}: give 'nearest', 'linear' or 'cubic'"
+            )
+        if self.corners and (self.method == "nearest" or self.coordinates):
             raise AttributeValueError(f"{self}: corners belongs to method 'linear', not to {self.method!r}")
+        if self.coordinates not in ("", *COORDINATES):
+            raise AttributeValueError(
+                f"{self}: coordinates is {self.coordinates!r}: give {', '.join(COORDINATES)}"
+            )
+        if self.rounding not in ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil"):
+            raise AttributeValueError(
+                f"{self}: rounding is {self.rounding!r}: give 'floor', 'ceil' or 'round_prefer_...'"
+            )
+        if (len(self.region) == 4) != (self.coordinates == "tf_crop_and_resize"):
+            raise AttributeValueError(
+                f"{self}: region is {self.region}: four numbers for 'tf_crop_and_resize', else none"
+            )
         given = self.scale or self.size
         if (self.scale and self.size) or len(given) != 2 or not all(0 < g < 2**31 for g in given):
             raise AttributeValueError(
@@ -59,25 +93,85 @@ class Resize(Layer):
             exact = Fraction(self.scale[axis])
         return size * exact.numerator // exact.denominator
 
-    def taps(self, size: int, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For every place along one axis of y: the two places of x it lies between, and how far from the first."""
+    def places(self, size: int, axis: int) -> np.ndarray:
+        """Where along one axis of x, in pixels whose middles are whole numbers, y's pixels lie."""
         out = int(self._resized(size, axis))
         step = size / out if self.size else 1 / self.scale[axis]
-        places = np.arange(out, dtype=np.float64)
+        i = np.arange(out, dtype=np.float64)
+        usual = (
+            "align_corners" if self.corners else "asymmetric" if self.method == "nearest" else "half_pixel"
+        )
+        match self.coordinates or usual:
+            case "asymmetric":
+                return i * step
+            case "align_corners":
+                return i * ((size - 1) / max(1, out - 1))
+            case "pytorch_half_pixel" if out == 1:
+                return np.zeros(1)
+            case "tf_half_pixel_for_nn":
+                return (i + 0.5) * step
+            case "tf_crop_and_resize":
+                first, last = self.region[axis], self.region[axis + 2]
+                if out == 1:
+                    return np.array([(first + last) / 2 * (size - 1)])
+                return first * (size - 1) + i * ((last - first) * (size - 1) / (out - 1))
+            case "half_pixel_symmetric":  # the middle of what is left over at the right is the middle again
+                return size / 2 * (1 - out * step / size) + (i + 0.5) * step - 0.5
+        return (i + 0.5) * step - 0.5
+
+    def taps(self, size: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
+        """For every place along one axis of y: the cells of x that it is made of, and how much of each. Both (out, K)."""
+        at = self.places(size, axis)
         if self.method == "nearest":
-            near = np.minimum(np.floor(places * step + 1e-9), size - 1).astype(np.int64)
-            return near, near, np.zeros(out, np.float32)
-        at = places * ((size - 1) / max(1, out - 1)) if self.corners else (places + 0.5) * step - 0.5
-        at = np.clip(at, 0, size - 1)
-        first = np.floor(at).astype(np.int64)
-        return first, np.minimum(first + 1, size - 1), (at - first).astype(np.float32)
+            cells, parts = self._rounded(at)[:, None], np.ones((len(at), 1))
+        else:
+            cells, parts = self._weights(at, 1 / (size / len(at) if self.size else 1 / self.scale[axis]))
+        if self.exclude_outside and self.method != "nearest":
+            parts = np.where((cells < 0) | (cells >= size), 0, parts)
+            parts = parts / parts.sum(1, keepdims=True)
+        return np.clip(cells, 0, size - 1).astype(np.int64), parts.astype(np.float32)
+
+    def _rounded(self, at: np.ndarray) -> np.ndarray:
+        match self.rounding:
+            case "floor":
+                return np.floor(at + NEAR)
+            case "ceil":
+                return np.ceil(at - NEAR)
+            case "round_prefer_floor":
+                return np.ceil(at - 0.5 - NEAR)
+        return np.floor(at + 0.5 + NEAR)
+
+    def _weights(self, at: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+        """The cells around each place, and the kernel's value at each of them; a wider kernel for antialias."""
+        scale = min(1.0, scale) if self.antialias else 1.0
+        reach = 1 if self.method == "linear" else 2
+        first = int(np.floor(-reach / scale)) + 1
+        cells = np.floor(at)[:, None] + np.arange(first, 2 - first)
+        d = np.abs(cells - at[:, None]) * scale
+        if self.method == "linear":
+            parts = np.maximum(0, 1 - d)
+        else:
+            a = self.cubic
+            near = ((a + 2) * d - (a + 3)) * d * d + 1
+            parts = np.where(d <= 1, near, np.where(d < 2, ((a * d - 5 * a) * d + 8 * a) * d - 4 * a, 0))
+        return cells, parts / parts.sum(1, keepdims=True)
+
+    def beyond(self, size: int, axis: int) -> np.ndarray:
+        """Which places along one axis of y lie beyond the image and get `outside`."""
+        at = self.places(size, axis)
+        return ((at < 0) | (at > size - 1)) & (self.coordinates == "tf_crop_and_resize")
 
     def reference(self, x):
+        y = x
         for axis in (0, 1):
-            first, second, part = self.taps(x.shape[2 + axis], axis)
-            y = x.take(first, 2 + axis)
-            if self.method == "linear":
-                part = part.reshape(-1, *[1] * (1 - axis))
-                y = y * (1 - part) + x.take(second, 2 + axis) * part
-            x = y
-        return x
+            cells, parts = self.taps(x.shape[2 + axis], axis)
+            if self.method == "nearest":
+                y = y.take(cells[:, 0], 2 + axis)
+            else:
+                parts = parts.reshape(*parts.shape, *[1] * (1 - axis))
+                y = sum(y.take(cells[:, k], 2 + axis) * parts[:, k] for k in range(cells.shape[1]))
+        if self.coordinates == "tf_crop_and_resize":
+            y = y.astype(x.dtype)
+            y[:, :, self.beyond(x.shape[2], 0)] = self.outside
+            y[..., self.beyond(x.shape[3], 1)] = self.outside
+        return y

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.layer import Layer
+from .graph import Unsupported
 from .writer import Value, Writer, written
 
 
@@ -43,7 +44,7 @@ def pad(w: Writer, layer: Layer, x: Value) -> str:
     padded = len(layer.pads) // 2
     none = [0] * (x.spec.ndim - padded)
     pads = np.array([*none, *layer.pads[:padded], *none, *layer.pads[padded:]])
-    return w.node("Pad", x, pads, np.float32(layer.value), mode="constant")
+    return w.node("Pad", x, pads, np.float32(layer.value), mode=layer.mode)
 
 
 @written("ShuffleChannel")
@@ -59,10 +60,16 @@ def shuffle_channel(w: Writer, layer: Layer, x: Value) -> str:
 def resize(w: Writer, layer: Layer, x: Value) -> str:
     scales = np.array([1, 1, *layer.scale], np.float32) if layer.scale else None
     sizes = None if layer.scale else w.sizes([*x.spec.shape[:2], *layer.size], x)
+    usual = "asymmetric" if layer.method == "nearest" else "half_pixel"
+    rule: dict[str, Any] = {
+        "coordinate_transformation_mode": "align_corners" if layer.corners else layer.coordinates or usual
+    }
     if layer.method == "nearest":
-        rule: dict[str, Any] = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    else:
-        rule = {"coordinate_transformation_mode": "align_corners" if layer.corners else "half_pixel"}
+        rule["nearest_mode"] = layer.rounding
+    if layer.method == "cubic":
+        rule["cubic_coeff_a"] = layer.cubic
+    if layer.region or layer.antialias or layer.exclude_outside:
+        raise Unsupported("antialiasing, a region and excluded cells are not exported")
     return w.node("Resize", x, None, scales, sizes, mode=layer.method, **rule)
 
 

@@ -91,7 +91,13 @@ def bind_pad(call: Call) -> dict:
     return bound | dict(front=front if axes == 3 else 0, top=top, left=left)
 
 
-@kernel(Pad, device="cpu", bind=bind_pad, split=("x", "y"))
+def constant(call: Call) -> bool | str:
+    if len(call.layer.pads) > 6:
+        return f"it frames {len(call.layer.pads) // 2} axes, more than 3"
+    return call.layer.mode == "constant" or f"its mode is {call.layer.mode!r}"
+
+
+@kernel(Pad, device="cpu", bind=bind_pad, when=constant, split=("x", "y"))
 def pad(x, y, front, top, left, value):
     planes, depth, height, width = y.shape
     _, d, h, w = x.shape

@@ -11,14 +11,37 @@ from ..resize import Resize
 def bind(call: Call) -> dict:
     bound = dict(x=call.planes("x"), y=call.planes("y"))
     for axis, name in enumerate(("row", "column")):
-        first, second, part = call.layer.taps(call.shape("x")[2 + axis], axis)
-        bound |= {f"{name}0": Packed(first), f"{name}1": Packed(second), f"{name}_part": Packed(part)}
+        cells, parts = (np.ascontiguousarray(a.T) for a in call.layer.taps(call.shape("x")[2 + axis], axis))
+        bound |= {
+            f"{name}0": Packed(cells[0]),
+            f"{name}1": Packed(cells[-1]),
+            f"{name}_part": Packed(parts[-1]),
+        }
+    return bound
+
+
+def bind_taps(call: Call) -> dict:
+    bound = dict(x=call.planes("x"), y=call.planes("y"))
+    for axis, name in enumerate(("row", "column")):
+        cells, parts = call.layer.taps(call.shape("x")[2 + axis], axis)
+        bound |= {f"{name}s": Packed(cells), f"{name}_parts": Packed(parts)}
     return bound
 
 
 def method(name: str):
     """The predicate of a kernel for this method."""
-    return lambda call: call.layer.method == name or f"its method is {call.layer.method!r}"
+
+    def predicate(call: Call) -> bool | str:
+        layer = call.layer
+        if layer.region:
+            return "it cuts out a region"
+        if name == "any":
+            return layer.method != "nearest" or "its method is 'nearest'"
+        if layer.method != name or layer.antialias:
+            return f"its method is {layer.method!r}" + (", antialiased" if layer.antialias else "")
+        return True
+
+    return predicate
 
 
 @kernel(Resize, device="cpu", bind=bind, when=method("nearest"), split=("x", "y"))
@@ -43,3 +66,21 @@ def linear(x, y, row0, row1, row_part, column0, column1, column_part):
                 top = x[plane, upper, left] * (one - across) + x[plane, upper, right] * across
                 bottom = x[plane, lower, left] * (one - across) + x[plane, lower, right] * across
                 y[plane, oy, ox] = top * (one - down) + bottom * down
+
+
+@kernel(Resize, device="cpu", bind=bind_taps, when=method("any"), split=("x", "y"), score=0.5)
+def weighted(x, y, rows, row_parts, columns, column_parts):
+    """Any number of taps each way: cubic, and what is antialiased."""
+    planes, oh, ow = y.shape
+    for plane in range(planes):
+        for oy in range(oh):
+            for ox in range(ow):
+                y[plane, oy, ox] = np.float32(0)
+            for k in range(rows.shape[1]):
+                part = row_parts[oy, k]
+                iy = rows[oy, k]
+                for ox in range(ow):
+                    total = np.float32(0)
+                    for j in range(columns.shape[1]):
+                        total += x[plane, iy, columns[ox, j]] * column_parts[ox, j]
+                    y[plane, oy, ox] += part * total

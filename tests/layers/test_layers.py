@@ -13,6 +13,7 @@ NOT_FLOAT = {
     "Cast",
     "Shape",
     "Quantize",
+    "MaxPooling3D",
 }  # whose results are counts, truths, places
 
 

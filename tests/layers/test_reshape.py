@@ -107,9 +107,9 @@ def test_shapes_that_do_not_fit(layer, shape, message):
         (lambda: Reshape(shape=(1,), num_axes=-2), "num_axes is -2"),
         (lambda: Permute(order=(0, 0, 1)), "name each axis from 0 on, once"),
         (lambda: Permute(order=(1, 2)), "name each axis from 0 on, once"),
-        (lambda: Pad(pads=(1, 1, 1)), "give 4 numbers of at least 0"),
+        (lambda: Pad(pads=(1, 1, 1)), "give two numbers of at least 0 for each axis"),
         (lambda: ShuffleChannel(group=0), "group is 0: it must be at least 1"),
-        (lambda: Pad(pads=(0, 0, 0, -1)), "give 4 numbers of at least 0"),
+        (lambda: Pad(pads=(0, 0, 0, -1)), "give two numbers of at least 0 for each axis"),
     ],
 )
 def test_senseless_attributes(make, message):

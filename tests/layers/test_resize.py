@@ -46,7 +46,7 @@ def test_sizes_do_not_suffer_from_rounding(scale, size):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"method": "cubic", "size": (1, 1)}, "method is 'cubic': give 'nearest' or 'linear'"),
+        ({"method": "area", "size": (1, 1)}, "method is 'area': give 'nearest', 'linear' or 'cubic'"),
         ({}, "give one of them, [h, w], above 0"),
         ({"scale": (2, 2), "size": (2, 2)}, "give one of them"),
         ({"scale": (2,)}, "give one of them"),
