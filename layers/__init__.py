@@ -10,6 +10,7 @@ from . import cast as cast
 from . import color as color
 from . import concat as concat
 from . import conv as conv
+from . import ctc as ctc
 from . import eltwise as eltwise
 from . import fold as fold
 from . import gather as gather

@@ -1,12 +1,15 @@
 """Every kernel of the cpu target: importing this file registers them. Only what compiles does so."""
 
 from . import activation as activation
+from . import color as color
 from . import concat as concat
 from . import conv as conv
+from . import ctc as ctc
 from . import deconv as deconv
 from . import depthwise as depthwise
 from . import direct as direct
 from . import eltwise as eltwise
+from . import image as image
 from . import inner_product as inner_product
 from . import layout as layout
 from . import matmul as matmul

@@ -9,6 +9,7 @@ from fbnet.engine.tensor import Dim, Spec
 NOT_FLOAT = {
     "ArgMax",
     "TopK",
+    "CTCGreedy",
     "Compare",
     "Cast",
     "Shape",
