@@ -267,16 +267,23 @@ class Net:
 
 
 def as_input(name: str, spec: Spec, array: Any) -> np.ndarray:
-    """`array` as the stored array of an input: numbers become the input's dtype, the rank must be right."""
+    """`array` as the stored array of an input: numbers become the input's dtype, the rank must be right.
+
+    Pixels (uint8) must be whole numbers from 0 to 255 already, and one image may come without the batch's axis.
+    """
     try:
-        array = np.asarray(array)
+        given = np.asarray(array)
         array = (
-            np.ascontiguousarray(array, spec.dtype.storage)
-            if array.ndim
-            else array.astype(spec.dtype.storage)
+            np.ascontiguousarray(given, spec.dtype.storage)
+            if given.ndim
+            else given.astype(spec.dtype.storage)
         )
     except (TypeError, ValueError) as error:
         raise InputError(f"input {name!r} is no array of {spec.dtype}: {error}") from None
+    if spec.dtype.name == "uint8":
+        if given.dtype != array.dtype and not np.array_equal(given, array):
+            raise InputError(f"input {name!r} is {spec}, whole numbers from 0 to 255, but got {given.dtype}")
+        array = array[None] if array.ndim == spec.ndim - 1 else array
     if array.ndim != spec.ndim:
         raise InputError(
             f"input {name!r} has shape {list(array.shape)} but is {spec}: give it {spec.ndim} dimensions"

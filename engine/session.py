@@ -10,6 +10,7 @@ import numpy as np
 from .device import Device, devices
 from .errors import DeviceError
 from .net import Net
+from .part import pieces
 from .plan import Plan
 
 
@@ -79,7 +80,14 @@ class Session:
 
 
 def run_once(net: Net, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Run a net on the cpu with an idle session of the plan for these shapes, or a new one."""
+    """Run a net on the cpu, piece by piece, with idle sessions of the plans for these shapes, or new ones."""
+    tensors = dict(inputs)
+    for piece in pieces(net):
+        tensors |= _run_piece(piece, {name: tensors[name] for name in piece.inputs})
+    return {name: tensors[name] for name in net.outputs}
+
+
+def _run_piece(net: Net, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     plan = net.compile(shapes={name: array.shape for name, array in inputs.items()})
     try:
         session = plan.idle.pop()  # a deque: safe from several threads
