@@ -182,13 +182,16 @@ class Net:
             known.update(zip(layer.outputs, results, strict=True))
         return known
 
-    def loosened(self) -> Net:
+    def loosened(self, batch: bool = True, image: Sequence[int] = (2, 3)) -> Net:
         """The same net with every input dimension symbolic that may change: N, and H and W where they can.
 
-        Found by trying: a dimension is symbolic if the net still fits together when it is another size.
+        Found by trying: a dimension is symbolic if the net still fits together when it is another size. `image` names
+        the axes of H and W; () leaves them alone.
         """
         inputs = dict(self.inputs)
-        for free in ({0: ("N", 1)}, {2: ("H", 32), 3: ("W", 32)}):  # axis: name, what to grow it by
+        groups = [{0: ("N", 1)}] if batch else []  # axis: name, what to grow it by
+        groups += [{axis: (name, 32) for axis, name in zip(image, "HW", strict=True)}] if image else []
+        for free in groups:
             if not any(spec.ndim > axis for spec in inputs.values() for axis in free):
                 continue
             grown = {

@@ -16,6 +16,7 @@ for _suffix, _module in {
     ".caffemodel": "caffe",
     ".onnx": "onnx",
     ".param": "ncnn",
+    ".tflite": "tflite",
 }.items():
     importers.add_later(_suffix, f"{__name__}.{_module}")
 

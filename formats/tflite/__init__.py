@@ -1,0 +1,59 @@
+"""The .tflite format, of TensorFlow Lite, now LiteRT. Nothing but the file is needed to read it.
+
+    tflite.fbs   the public schema, as far as it is read here
+    file         the file: decoded, checked, its constants as arrays; `sparse` puts the zeros back into sparse ones
+    graph        the walk over the operators, and the table that they are entered in
+    arithmetic, moving, window, product, mediapipe      the operators, each a small function
+
+Images are (N,H,W,C) in the file. Each operator that wants (N,C,H,W) turns them there and back, and `..layout` removes
+the turns: what is left are those at the inputs and outputs, which keep the file's shapes.
+
+Numbers stored as fp16 become fp32. So do constants stored as integers, where the net computes with fp32; a net that
+computes with integers itself is refused, operator by operator.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...engine.errors import ConversionError, FbnetError, InputError
+from ...engine.format import importer
+from ...engine.net import Net
+from ..layout import without_permutes
+from ..padding import without_pads
+from . import arithmetic, mediapipe, moving, product, window  # noqa: F401  they enter their operators
+from .file import Model, load
+from .graph import Graph
+
+# What constants may take as fp32, besides four times the size of the file.
+MADE_BYTES = 640 << 20
+
+
+@importer(".tflite")
+def read(path: Path, *more: Path) -> Net:
+    """The net in a TensorFlow Lite file, for inference: its first subgraph.
+
+    Sizes that may change as far as the net goes are symbolic: N, and H and W where no padding or shape was worked out
+    from those of the file. Raises FileError for a damaged file, and one ConversionError that lists every operator that
+    cannot be expressed.
+    """
+    path = Path(path)
+    if more:
+        raise InputError(f"{path}: a TensorFlow Lite model is one file; there is no place for {more[0]}")
+    model = load(path)
+    try:
+        return _convert(model, path)
+    except ConversionError as error:
+        head = str(error).split("; ")[0]
+        raise ConversionError(f"{path}: {head}", error.problems) from None
+    except FbnetError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def _convert(model: Model, path: Path) -> Net:
+    g = Graph(model, MADE_BYTES + 4 * model.nbytes)
+    g.walk()
+    about = f"{path.name}, TensorFlow Lite" + (f", {model.description}" if model.description else "")
+    net = without_pads(without_permutes(g.net(path.stem, {"source": about})))
+    image = all(spec.ndim == 4 for spec in net.inputs.values())
+    return net.loosened(not g.batch_fixed, (1, 2) if image and not g.sizes_fixed else ())
