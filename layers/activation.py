@@ -263,6 +263,19 @@ class GELU(Elementwise):
 _erf = np.vectorize(math.erf, otypes=[np.float64])  # numpy has none
 
 
+@layer("Threshold")
+class Threshold(Elementwise):
+    """y = 1 if x > threshold else 0        x: (...) -> y: (...)
+
+    caffe.proto ThresholdParameter.
+    """
+
+    threshold: float = 0.0
+
+    def reference(self, x):
+        return (x > self.threshold).astype(x.dtype)
+
+
 @layer("Dropout")
 class Dropout(Elementwise):
     """y = x        x: (...) -> y: (...)

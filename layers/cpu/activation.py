@@ -25,6 +25,7 @@ from ..activation import (
     Sigmoid,
     Swish,
     TanH,
+    Threshold,
     log_base,
 )
 from . import simd
@@ -82,6 +83,12 @@ def sigmoid(x, y):
 def tanh(x, y):
     for i in range(x.size):
         y[i] = math.tanh(x[i])
+
+
+@kernel(Threshold, device="cpu")
+def threshold(x, y, threshold):
+    for i in range(x.size):
+        y[i] = np.float32(1) if x[i] > threshold else np.float32(0)
 
 
 @kernel(ELU, device="cpu")

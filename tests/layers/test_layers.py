@@ -15,6 +15,7 @@ NOT_FLOAT = {
     "Shape",
     "Quantize",
     "MaxPooling3D",
+    "NonMaxSuppression",
 }  # whose results are counts, truths, places
 
 

@@ -16,14 +16,18 @@ SIMPLE = (
     "activation",
     "concat",
     "deconv",
+    "detection",
     "eltwise",
     "layout",
     "matmul",
     "norm",
+    "normalize",
     "pool",
     "reshape",
     "resize",
+    "roi",
     "softmax",
+    "window",
 )
 
 
