@@ -20,8 +20,8 @@ REDUCTIONS = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.ma
 class Gather(Layer):
     """y = x's slices along `axis` that `indices` names        x: (K, C), indices: (N, T) -> y: (N, T, C)
 
-    In general y's shape is x's with `axis` replaced by indices' shape. ONNX Gather; with axis 0 of a table of words, the
-    embedding of Caffe's EmbedParameter.
+    In general y's shape is x's with `axis` replaced by indices' shape. ONNX Gather; with axis 0 of a table of words,
+    the embedding of Caffe's EmbedParameter.
     """
 
     axis: int = 0

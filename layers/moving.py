@@ -123,9 +123,9 @@ class Expand(Layer):
 
 @layer("DepthToSpace")
 class DepthToSpace(Layer):
-    """y[c, h*block + i, w*block + j] = x[(i*block + j) * C + c, h, w]     x: (N, C*block**2, H, W) -> y: (N, C, H', W')
+    """y[c, h*block + i, w*block + j] = x[(i*block + j) * C + c, h, w]    x: (N, C*block**2, H, W) -> y: (N,C,H',W')
 
-    mode  "DCR": as above        "CRD": x's channels are (C, block, block), as in sub-pixel convolution (Shi et al. 2016,
+    mode  "DCR": as above        "CRD": x's channels are (C, block, block), sub-pixel convolution (Shi et al. 2016,
     arXiv:1609.05158). ONNX DepthToSpace; ncnn's PixelShuffle is CRD.
     """
 
@@ -207,7 +207,7 @@ class Trilu(Layer):
 
 @layer("ReverseSequence")
 class ReverseSequence(Layer):
-    """y = x, its first lengths[n] elements along time_axis turned round     x: (T, N, ...), lengths: (N,) -> y: (T, N, ...)
+    """y = x with its first lengths[n] elements in time turned round     x: (T, N, ...), lengths: (N,) -> y: (T, N, ...)
 
     ONNX ReverseSequence.
     """

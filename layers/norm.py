@@ -177,10 +177,10 @@ class LayerNorm(Layer):
 
 @layer("GroupNorm")
 class GroupNorm(Layer):
-    """y = (x - mean(x)) / sqrt(variance(x) + eps) * scale[c] + bias[c]     x: (N,C,...), scale, bias: (C,) -> y: (N,C,...)
+    """y = (x - mean(x)) / sqrt(variance(x) + eps) * scale[c] + bias[c]  x: (N,C,...), scale, bias: (C,) -> y: (N,C,...)
 
-    Mean and variance of each group of C/group neighbouring channels of each image; group 0 is a group a channel, which is
-    instance normalisation (Ulyanov et al. 2016, arXiv:1607.08022). Wu & He 2018, arXiv:1803.08494. ONNX
+    Mean and variance of each group of C/group neighbouring channels of each image; group 0 is a group a channel, which
+    is instance normalisation (Ulyanov et al. 2016, arXiv:1607.08022). Wu & He 2018, arXiv:1803.08494. ONNX
     GroupNormalization and InstanceNormalization.
     """
 

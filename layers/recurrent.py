@@ -144,7 +144,7 @@ def _biases(b, d: int, size: int, dtype) -> tuple[np.ndarray, np.ndarray]:
 
 @layer("RNN")
 class RNN(Recurrent):
-    """h = f(x[t] @ w.T + wb + h @ r.T + rb), y[t] = h     x: (T,N,I), w: (D,H,I), r: (D,H,H) -> y: (T,D,N,H), y_h: (D,N,H)
+    """y[t] = h = f(x[t] @ w.T + wb + h @ r.T + rb)        x: (T,N,I), w: (D,H,I), r: (D,H,H) -> y: (T,D,N,H)
 
     b: (D, 2H) is wb and rb; lengths: (N,) how long each sequence is; h0: (D, N, H). f is tanh. y_h is the last state.
     Elman 1990, "Finding structure in time". ONNX RNN; see Recurrent for its attributes.
@@ -167,13 +167,13 @@ class RNN(Recurrent):
 
 @layer("GRU")
 class GRU(Recurrent):
-    """h = (1 - z) * n + z * h, y[t] = h      x: (T,N,I), w: (D,3H,I), r: (D,3H,H) -> y: (T,D,N,H), y_h: (D,N,H)
+    """y[t] = h = (1 - z) * n + z * h        x: (T,N,I), w: (D,3H,I), r: (D,3H,H) -> y: (T,D,N,H)
 
     z = f(x @ wz.T + wbz + h @ rz.T + rbz), the reset gate likewise by wr, and
     n = g(x @ wn.T + wbn + (reset * h) @ rn.T + rbn); with linear_before_reset the last part is
     reset * (h @ rn.T + rbn), as cuDNN and torch have it. w holds z, reset, n one after the other, as do r and
-    b: (D, 6H) = wb, rb. lengths: (N,); h0: (D, N, H). f is a sigmoid, g tanh. Cho et al. 2014, arXiv:1406.1078. ONNX GRU;
-    see Recurrent for its attributes.
+    b: (D, 6H) = wb, rb. lengths: (N,); h0 and the last state y_h: (D, N, H). f is a sigmoid, g tanh. Cho et al. 2014,
+    arXiv:1406.1078. ONNX GRU; see Recurrent for its attributes.
     """
 
     gates = 3
@@ -203,12 +203,13 @@ class GRU(Recurrent):
 
 @layer("LSTM")
 class LSTM(Recurrent):
-    """c = forget * c + i * n, h = o * g(c), y[t] = h      x: (T,N,I), w: (D,4H,I), r: (D,4H,H) -> y: (T,D,N,H), y_h, y_c: (D,N,H)
+    """c = forget * c + i * n, y[t] = h = o * g(c)        x: (T,N,I), w: (D,4H,I), r: (D,4H,H) -> y: (T,D,N,H)
 
     i = f(x @ wi.T + wbi + h @ ri.T + rbi + pi * c); o and forget likewise, o with the new c; n = g(...) without a p.
-    w holds i, o, forget, n one after the other, as do r and b: (D, 8H) = wb, rb; p: (D, 3H) are i, o, forget (peepholes).
-    lengths: (N,); h0, c0: (D, N, H). f is a sigmoid, both g are tanh. y_h and y_c are the last states. Hochreiter &
-    Schmidhuber 1997, "Long short-term memory"; forget gates: Gers et al. 2000. ONNX LSTM; see Recurrent for its attributes.
+    w holds i, o, forget, n one after the other, as do r and b: (D, 8H) = wb, rb; p: (D, 3H) are i, o, forget
+    (peepholes). lengths: (N,); h0, c0 and the last states y_h, y_c: (D, N, H). f is a sigmoid, both g are tanh.
+    Hochreiter & Schmidhuber 1997, "Long short-term memory"; forget gates: Gers et al. 2000. ONNX LSTM; see Recurrent
+    for its attributes.
 
     input_forget  forget = 1 - i
     """

@@ -135,7 +135,7 @@ class Pad(Layer):
 
     pads  how much before each of the last axes, then how much after each: [top, left, bottom, right] for two,
           [front, top, left, back, bottom, right] for three, [left, right] for one, and so on
-    mode  "constant": with `value`        "edge": with the nearest element        "reflect": mirrored at the edge element
+    mode  "constant": with `value`      "edge": with the nearest element      "reflect": mirrored at the edge element
           "wrap": with what is at the other end
     """
 

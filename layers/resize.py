@@ -32,7 +32,7 @@ class Resize(Layer):
     coordinates      ONNX's name for where y's pixels lie in x, in place of the above, see COORDINATES
     rounding         of a nearest place: "floor" | "ceil" | "round_prefer_floor" | "round_prefer_ceil"
     exclude_outside  cells beyond the image have no weight, and the others share it
-    antialias        where the image becomes smaller the pixels of x that y's stands for all take part, by linear or cubic
+    antialias        where the image becomes smaller, all the pixels of x that one of y stands for take part
     region           [top, left, bottom, right] in 0..1 of the image is resized, for "tf_crop_and_resize"
     outside          y beyond the image, for "tf_crop_and_resize"
     """
@@ -120,7 +120,7 @@ class Resize(Layer):
         return (i + 0.5) * step - 0.5
 
     def taps(self, size: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
-        """For every place along one axis of y: the cells of x that it is made of, and how much of each. Both (out, K)."""
+        """For every place along one axis of y: the cells of x that it is made of, how much of each. Both (out, K)."""
         at = self.places(size, axis)
         if self.method == "nearest":
             cells, parts = self._rounded(at)[:, None], np.ones((len(at), 1))

@@ -13,9 +13,9 @@ from ..engine.tensor import Spec
 class GridSample(Layer):
     """y[n, c, i, j] = x[n, c] at the place grid[n, i, j]    x: (N,C,H,W), grid: (N,OH,OW,2) -> y: (N,C,OH,OW)
 
-    A place is (across, down), -1..1 from one edge of the image to the other; with `corners` from the middle of its first
-    pixel to the middle of its last. x may have three axes, (N,C,D,H,W), and a place then three numbers, the last axis
-    first. Jaderberg et al. 2015, arXiv:1506.02025. ONNX GridSample.
+    A place is (across, down), -1..1 from one edge of the image to the other; with `corners` from the middle of its
+    first pixel to the middle of its last. x may be a volume, (N,C,D,H,W), and a place then three numbers, the last
+    axis first. Jaderberg et al. 2015, arXiv:1506.02025. ONNX GridSample.
 
     method   "linear" | "nearest" (halves to the even pixel) | "cubic" (Keys, a = -0.75; images only)
     padding  beyond the image are "zeros", its "border" pixels, or its "reflection"

@@ -1,7 +1,7 @@
 """Convolution, its transpose, and pooling, over volumes: three axes, D depth, H height, W width.
 
-What images have and `conv` and `pool` leave out is here too, as an image is a volume of depth 1: pooling with holes in its
-window, by another norm, and with the place of each maximum.
+What images have and `conv` and `pool` leave out is here too, as an image is a volume of depth 1: pooling with holes in
+its window, by another norm, and with the place of each maximum.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ class Convolution3D(Layer):
 
 @layer("Deconvolution3D")
 class Deconvolution3D(Layer):
-    """y[m] = sum of x[c] spread by w[c,m] + b[m]   x: (N,C,D,H,W), w: (C,M/group,KD,KH,KW), b: (M,) -> y: (N,M,OD,OH,OW)
+    """y[m] = sum of x[c] spread by w[c,m] + b[m]  x: (N,C,D,H,W), w: (C,M/group,KD,KH,KW), b: (M,) -> y: (N,M,OD,OH,OW)
 
-    Convolution3D's transpose; OD = (D - 1) * stride + dilation * (KD - 1) + 1 + output_pad - front - back, and OH and OW
-    likewise. ONNX ConvTranspose; ncnn's Deconvolution3D.
+    Convolution3D's transpose; OD = (D - 1) * stride + dilation * (KD - 1) + 1 + output_pad - front - back, and OH and
+    OW likewise. ONNX ConvTranspose; ncnn's Deconvolution3D.
 
     stride, dilation, output_pad  [d, h, w]        pad  [front, top, left, back, bottom, right], cut off y
     """
@@ -126,8 +126,8 @@ class Deconvolution3D(Layer):
 class Windows3D(Layer):
     """A window that moves over a volume: what poolings have in common. Not a layer itself.
 
-    OD = (D + front + back - dilation * (KD - 1) - 1) // stride + 1, and OH and OW likewise. With `ceil` the division rounds
-    up, and a last window that would begin past the volume, in its padding, is left out.
+    OD = (D + front + back - dilation * (KD - 1) - 1) // stride + 1, and OH and OW likewise. With `ceil` the division
+    rounds up, and a last window that would begin past the volume, in its padding, is left out.
 
     kernel, stride, dilation  [d, h, w]        pad  [front, top, left, back, bottom, right]
     """
@@ -208,9 +208,9 @@ class MaxPooling3D(Windows3D):
 
 @layer("AveragePooling3D")
 class AveragePooling3D(Windows3D):
-    """y = (sum of |x|**p / count) ** (1/p) over each window, or x's plain average        x: (N,C,D,H,W) -> y: (N,C,OD,OH,OW)
+    """y = mean of x over each window, or (sum of |x|**power) ** (1/power)      x: (N,C,D,H,W) -> y: (N,C,OD,OH,OW)
 
-    power      0: the plain average; p: the p-norm, which is not divided by a count
+    power      0: the mean; p: the p-norm
     count_pad  the average counts a window's cells in the volume and its padding, else in the volume alone
     See Windows3D for the others. ONNX AveragePool and LpPool.
     """

@@ -10,6 +10,7 @@ from . import depthwise as depthwise
 from . import detection as detection
 from . import direct as direct
 from . import eltwise as eltwise
+from . import gather as gather
 from . import image as image
 from . import inner_product as inner_product
 from . import layout as layout
@@ -17,9 +18,13 @@ from . import matmul as matmul
 from . import norm as norm
 from . import normalize as normalize
 from . import pool as pool
+from . import recurrent as recurrent
 from . import reshape as reshape
 from . import resize as resize
 from . import roi as roi
+from . import sample as sample
 from . import softmax as softmax
+from . import strided as strided
+from . import volume as volume
 from . import window as window
 from . import winograd as winograd

@@ -6,16 +6,26 @@ from math import prod
 
 import numpy as np
 
-from ...engine.kernel import Call, Scratch, View, kernel
+from ...engine.kernel import Call, Packed, Scratch, View, kernel
 from ..matmul import MatMul
 
 
 def bind(call: Call) -> dict:
-    (*batch, m, k), (*_, n) = call.shape("a"), call.shape("y")
-    count = prod(batch)
-    b = (count, n, k) if call.layer.transpose_b else (count, k, n)
+    """Matrices one after the other, and which of a's and b's belong to each of y's."""
+    (*batch, m, n), k = call.shape("y"), call.shape("a")[-1]
+    own = {name: call.shape(name)[:-2] for name in ("a", "b")}
+    which = {
+        f"{name}_of": Packed(
+            np.broadcast_to(np.arange(prod(s)).reshape(s), batch).reshape(-1).astype(np.int64)
+        )
+        for name, s in own.items()
+    }
+    b = (n, k) if call.layer.transpose_b else (k, n)
     room = (call.threads, k, n) if call.layer.transpose_b else (1, 1, 1)
-    return dict(a=View("a", (count, m, k)), b=View("b", b), y=View("y", (count, m, n)), room=Scratch(room))
+    return dict(
+        a=View("a", (prod(own["a"]), m, k)), b=View("b", (prod(own["b"]), *b)), y=View("y", (prod(batch), m, n)),
+        room=Scratch(room), **which,
+    )  # fmt: skip
 
 
 def transposed(wanted: bool):
@@ -23,31 +33,34 @@ def transposed(wanted: bool):
     return lambda call: call.layer.transpose_b == wanted or f"transpose_b is {call.layer.transpose_b}"
 
 
-@kernel(MatMul, device="cpu", bind=bind, when=transposed(False), split=("a", "b", "y"))
-def matmul(a, b, y):
+@kernel(MatMul, device="cpu", bind=bind, when=transposed(False))
+def matmul(a, b, y, a_of, b_of, ith, nth):
+    """Threads share the rows of all matrices."""
     count, m, n = y.shape
-    for matrix in range(count):
-        for i in range(m):
+    for row in range(count * m * ith // nth, count * m * (ith + 1) // nth):
+        matrix, i = row // m, row % m
+        one, other = a_of[matrix], b_of[matrix]
+        for j in range(n):
+            y[matrix, i, j] = np.float32(0)
+        for k in range(a.shape[2]):
+            factor = a[one, i, k]
             for j in range(n):
-                y[matrix, i, j] = np.float32(0)
-            for k in range(a.shape[2]):
-                factor = a[matrix, i, k]
-                for j in range(n):
-                    y[matrix, i, j] += factor * b[matrix, k, j]
+                y[matrix, i, j] += factor * b[other, k, j]
 
 
 @kernel(MatMul, device="cpu", bind=bind, when=transposed(True))
-def matmul_transposed(a, b, y, room, ith, nth):
+def matmul_transposed(a, b, y, a_of, b_of, room, ith, nth):
     """b is turned first, so that the inner loop runs along its rows and becomes vector code."""
     count, m, n = y.shape
     for matrix in range(count * ith // nth, count * (ith + 1) // nth):
+        one, other = a_of[matrix], b_of[matrix]
         for k in range(a.shape[2]):
             for j in range(n):
-                room[ith, k, j] = b[matrix, j, k]
+                room[ith, k, j] = b[other, j, k]
         for i in range(m):
             for j in range(n):
                 y[matrix, i, j] = np.float32(0)
             for k in range(a.shape[2]):
-                factor = a[matrix, i, k]
+                factor = a[one, i, k]
                 for j in range(n):
                     y[matrix, i, j] += factor * room[ith, k, j]

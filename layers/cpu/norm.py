@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from ...engine.kernel import Call, Scratch, View, kernel
-from ..norm import LRN, MVN, BatchNorm, Bias, LayerNorm, Scale
+from ..norm import LRN, MVN, BatchNorm, Bias, GroupNorm, LayerNorm, RMSNorm, Scale
 from . import simd
 from .channels import BLOCKS, bind_blocks, of_block
 
@@ -300,3 +300,56 @@ def layernorm(x, scale, bias, y, eps):
         if bias.size > 0:
             for i in range(size):
                 y[row, i] += bias[i]
+
+
+def bind_groupnorm(call: Call) -> dict:
+    n, c, *rest = call.shape("x")
+    group = call.layer.group or c
+    shape = (n * group, c // max(1, group), prod(rest))
+    return dict(
+        x=View("x", shape), y=View("y", shape), groups=group, scale=call.flat("scale"), bias=call.flat("bias")
+    )
+
+
+@kernel(GroupNorm, device="cpu", bind=bind_groupnorm, inplace=("x",))
+def groupnorm(x, scale, bias, y, groups, eps, ith, nth):
+    count, channels, size = x.shape
+    for unit in range(count * ith // nth, count * (ith + 1) // nth):
+        total = 0.0
+        for c in range(channels):
+            for i in range(size):
+                total += x[unit, c, i]
+        mean = total / (channels * size)
+        squares = 0.0
+        for c in range(channels):
+            for i in range(size):
+                squares += (x[unit, c, i] - mean) * (x[unit, c, i] - mean)
+        gain = 1.0 / math.sqrt(squares / (channels * size) + eps)
+        for c in range(channels):
+            channel = unit % groups * channels + c
+            factor = np.float32(gain * scale[channel] if scale.size > 0 else gain)
+            shift = bias[channel] if bias.size > 0 else np.float32(0)
+            middle = np.float32(mean)
+            for i in range(size):
+                y[unit, c, i] = (x[unit, c, i] - middle) * factor + shift
+
+
+def bind_rmsnorm(call: Call) -> dict:
+    shape, axis = call.shape("x"), call.specs["x"].axis(call.layer.axis)
+    rows = (prod(shape[:axis]), prod(shape[axis:]))
+    return dict(x=View("x", rows), y=View("y", rows), scale=call.flat("scale"))
+
+
+@kernel(RMSNorm, device="cpu", bind=bind_rmsnorm, split=("x", "y"), inplace=("x",))
+def rmsnorm(x, scale, y, eps):
+    rows, size = x.shape
+    for row in range(rows):
+        squares = 0.0
+        for i in range(size):
+            squares += x[row, i] * x[row, i]
+        gain = np.float32(1.0 / math.sqrt(squares / size + eps))
+        for i in range(size):
+            y[row, i] = x[row, i] * gain
+        if scale.size > 0:
+            for i in range(size):
+                y[row, i] *= scale[i]

@@ -1,67 +1,13 @@
-"""Permute, ShuffleChannel and Pad on the cpu. (Flatten and Reshape are aliases: there is nothing to do.)"""
+"""ShuffleChannel and Pad on the cpu. (Flatten and Reshape are aliases: nothing to do. Permute is in strided.)"""
 
 from __future__ import annotations
 
 from math import prod
 
-from ...engine.kernel import Call, View, kernel
-from ..reshape import Pad, Permute, ShuffleChannel
+import numpy as np
 
-RANK = 6
-
-
-def bind_permute(call: Call) -> dict:
-    """Sizes of y's axes and x's strides along them, as numbers size0..size5 and step0..step5.
-
-    Axes of size 1 are dropped and axes that stay neighbours are one, so that NCHW -> NHWC is a plain transposition.
-    """
-    sizes, steps = _merged(call)
-    # the rank is filled up in the middle: threads share the first axis, the last is the inner loop
-    fill = RANK - len(sizes)
-    sizes = [*sizes[:1], *[1] * fill, *sizes[1:]]
-    steps = [*steps[:1], *[0] * fill, *steps[1:]]
-    numbers = {f"size{i}": size for i, size in enumerate(sizes)} | {
-        f"step{i}": s for i, s in enumerate(steps)
-    }
-    return dict(x=call.flat("x"), y=call.flat("y")) | numbers
-
-
-def _merged(call: Call) -> tuple[list[int], list[int]]:
-    shape = call.shape("x")
-    strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    sizes, steps = [1], [0]
-    for axis in call.layer.order:
-        size, step = shape[axis], strides[axis]
-        if size == 1:
-            continue
-        if sizes[-1] == 1 or steps[-1] == size * step:
-            sizes[-1], steps[-1] = sizes[-1] * size, step
-        else:
-            sizes.append(size)
-            steps.append(step)
-    return sizes, steps
-
-
-def few_axes(call: Call) -> bool | str:
-    rank = len(_merged(call)[0])
-    return rank <= RANK or f"{rank} axes move, more than {RANK}"
-
-
-@kernel(Permute, device="cpu", bind=bind_permute, when=few_axes)
-def permute(
-    x, y, size0, size1, size2, size3, size4, size5, step0, step1, step2, step3, step4, step5, ith, nth
-):
-    """y in its own order, x wherever that is."""
-    for a in range(size0 * ith // nth, size0 * (ith + 1) // nth):
-        at = a * size1 * size2 * size3 * size4 * size5
-        for b in range(size1):
-            for c in range(size2):
-                for d in range(size3):
-                    for e in range(size4):
-                        start = a * step0 + b * step1 + c * step2 + d * step3 + e * step4
-                        for f in range(size5):
-                            y[at + f] = x[start + f * step5]
-                        at += size5
+from ...engine.kernel import Call, Packed, View, kernel
+from ..reshape import Pad, ShuffleChannel
 
 
 def bind_shuffle(call: Call) -> dict:
@@ -110,3 +56,38 @@ def pad(x, y, front, top, left, value):
             for i in range(h):
                 for j in range(w):
                     y[plane, front + k, top + i, left + j] = x[plane, k, i, j]
+
+
+def bind_places(call: Call) -> dict:
+    """Both as (planes, D, H, W) by the axes that are framed, and of each of them which element of x lies where."""
+    layer, shape = call.layer, call.shape("x")
+    frame = layer.frame(len(shape))
+    first = next((axis for axis, ends in enumerate(frame) if any(ends)), len(shape))
+    axes = list(range(min(first, len(shape) - 1), len(shape)))
+    bound: dict = {}
+    for name in ("x", "y"):
+        sizes = [call.shape(name)[axis] for axis in axes]
+        bound[name] = View(name, (prod(call.shape(name)[: axes[0]]), *[1] * (3 - len(axes)), *sizes))
+    tables = [np.zeros(1, np.int64)] * (3 - len(axes))
+    tables += [layer.places(shape[axis], *frame[axis]).astype(np.int64) for axis in axes]
+    return bound | {
+        name: Packed(table) for name, table in zip(("depths", "rows", "columns"), tables, strict=True)
+    }
+
+
+def repeating(call: Call) -> bool | str:
+    if call.layer.mode == "constant":
+        return "its mode is 'constant'"
+    ends = call.layer.frame(len(call.shape("x")))
+    first = next((axis for axis, pair in enumerate(ends) if any(pair)), len(ends))
+    return len(ends) - first <= 3 or f"it frames axes {len(ends) - first} from the end, more than 3"
+
+
+@kernel(Pad, device="cpu", bind=bind_places, when=repeating, split=("x", "y"))
+def pad_by_places(x, y, depths, rows, columns):
+    planes, depth, height, width = y.shape
+    for plane in range(planes):
+        for k in range(depth):
+            for i in range(height):
+                for j in range(width):
+                    y[plane, k, i, j] = x[plane, depths[k], rows[i], columns[j]]
