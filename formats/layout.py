@@ -63,11 +63,30 @@ def _block(layer: Layer, order: Order, specs: Sequence[Spec]) -> dict[str, objec
 
 
 def _frame(layer: Layer, order: Order, specs: Sequence[Spec]) -> dict[str, object] | None:
-    """A Pad that frames the last two axes; they may change places."""
-    if len(layer.pads) != 4 or sorted(order[-2:]) != [len(order) - 2, len(order) - 1]:
-        return None
-    top, left, bottom, right = layer.pads
-    return {"pads": (top, left, bottom, right) if order[-2] < order[-1] else (left, top, right, bottom)}
+    """A Pad frames the last axes, which may be others now: from the first on that gets anything."""
+    framed = len(layer.pads) // 2
+    ends = dict(zip(order[-framed:], zip(layer.pads[:framed], layer.pads[framed:], strict=True), strict=True))
+    first = min((axis for axis, both in ends.items() if any(both)), default=len(order) - 1)
+    both = [ends.get(axis, (0, 0)) for axis in range(first, len(order))]
+    if len(both) == 1:  # of an image both H and W are named
+        both = [(0, 0), *both]
+    return {"pads": [before for before, _ in both] + [after for _, after in both]}
+
+
+def _axes(layer: Layer, order: Order, specs: Sequence[Spec]) -> dict[str, object] | None:
+    """`axes` names some axes; () the first ones, as many as there are starts, or all."""
+    count = len(layer.starts) if layer.type == "StridedSlice" else len(order)
+    return {"axes": [order[axis % len(order)] for axis in layer.axes or range(count)]}
+
+
+def _row(layer: Layer, order: Order, specs: Sequence[Spec]) -> dict[str, object] | None:
+    """Indices in a row along one axis, so that the result has as many axes as before."""
+    return _axis(layer, order, specs) if specs[1].ndim == 1 else None
+
+
+def _equals(layer: Layer, order: Order, specs: Sequence[Spec]) -> dict[str, object] | None:
+    """Operands that are broadcast: each has all axes, also those of size 1."""
+    return {} if all(spec.ndim == len(order) for spec in specs) else None
 
 
 def _free(layer: Layer, order: Order, specs: Sequence[Spec]) -> dict[str, object] | None:
@@ -83,8 +102,28 @@ MOVES: dict[str, Move] = {
     "Scale": _block,
     "Bias": _block,
     "Pad": _frame,
+    "Binary": _equals,
+    "Compare": _equals,
+    "Where": _equals,
+    "Reduction": _axes,
+    "StridedSlice": _axes,
+    "Gather": _row,
+    "ArgMax": _axis,
+    "TopK": _axis,
+    "CumSum": _axis,
 }
-JOINS = ("Eltwise", "Concat")  # all inputs are read in one order; of other types the first input is the image
+# all inputs are read in one order; of other types the first input is the image
+JOINS = ("Eltwise", "Concat", "Binary", "Compare", "Where")
+
+
+def _order_after(layer: Layer, order: Order) -> Order:
+    """The order that a layer's result is read in, if its input is read in `order`: some lose axes."""
+    if layer.type not in ("Reduction", "ArgMax") or layer.keep_dims:
+        return order
+    named = layer.axes or range(len(order)) if layer.type == "Reduction" else [layer.axis]
+    gone = {axis % len(order) for axis in named}
+    kept = [stored for axis, stored in enumerate(order) if axis not in gone]
+    return tuple(sorted(kept).index(stored) for stored in kept)
 
 
 class _Pass:
@@ -144,7 +183,7 @@ class _Pass:
             self._as_read(name, order) if joins or i == 0 else self._plain(name)
             for i, name in enumerate(layer.inputs)
         ]
-        self._write(layer.replace(inputs=inputs, **changes), order)
+        self._write(layer.replace(inputs=inputs, **changes), _order_after(layer, order))
         return True
 
     def _common(self, names: Sequence[str]) -> Order | None:

@@ -66,6 +66,28 @@ MOVED = {
         layers["Slice"]("j", outputs=["b", "z"], axis=3, points=[4]),
     ],
     "sum": [L("ReLU", "a", out="r"), L("Eltwise", "a", "r", out="b", coeff=(1.0, -2.0))],
+    "pad of H and W": [L("Pad", "a", out="b", pads=(1, 2, 0, 3, 0, 0), value=0.5)],
+    "pad of channels": [
+        L("Pad", "a", out="q", pads=(0, 2)),
+        L("StridedSlice", "q", out="b", starts=[2], ends=[6], axes=[3]),
+    ],
+    "pad of all": [
+        L("Pad", "a", out="q", pads=(1, 0, 1, 1, 0, 2, 1, 0)),
+        L("StridedSlice", "q", out="b", starts=[0, 0, 2, -1], ends=[9, 4, 9, 0], steps=[1, 1, 1, -1]),
+    ],
+    "slice of each axis": [
+        L("StridedSlice", "a", out="b", starts=[0, 1, 1], ends=[9, 5, 7], steps=[1, 2, 3])
+    ],
+    "gather": [L("Gather", "a", np.array([3, 0, 1, 1]), out="b", axis=-1)],
+    "reduction": [
+        L("Reduction", "a", out="m", axes=(3,), keep_dims=True),
+        L("Binary", "a", "m", out="b", operation="sub"),
+    ],
+    "all that is broadcast": [
+        L("Compare", "a", weights(1, 1, 7, 4), out="less", operation="less"),
+        L("Where", "less", "a", weights(1, 1, 1, 1), out="b"),
+    ],
+    "cumulative sum": [L("CumSum", "a", out="b", axis=3)],
     "product with a constant": [L("Eltwise", "a", weights(1, 6, 7, 4), out="b", operation="prod")],
 }
 
@@ -73,6 +95,24 @@ MOVED = {
 @pytest.mark.parametrize("case", MOVED)
 def test_inverse_pairs_cancel(case):
     check(between(*MOVED[case]), 0 if case != "join" else 1)  # the join's other half is an output, in NHWC
+
+
+def test_axes_that_go():
+    """What is left of an image in NHWC is read as it is stored, or in the order that is left."""
+    for axes, permutes in (((1, 2), 0), ((3,), 0), ((1,), 1)):
+        net = fbnet.Net(
+            [
+                L("Permute", "x", out="t", order=LAST),
+                L("Reduction", "t", out="y", axes=axes, operation="sum"),
+            ],
+            inputs={"x": (2, 3, 4, 5)},
+        )
+        check(net, permutes)
+    net = fbnet.Net(
+        [L("Permute", "x", out="t", order=LAST), L("ArgMax", "t", out="y", axis=3, keep_dims=False)],
+        inputs={"x": (2, 3, 4, 5)},
+    )
+    check(net, 0)
 
 
 def test_a_layer_that_needs_its_layout_gets_it():
