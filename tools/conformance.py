@@ -103,8 +103,8 @@ of an operator's cases pass on each device, judged by the outputs that the suite
 
 The suite feeds everything as inputs, also what a network holds as a constant: the shape of a Reshape, the axes of a
 sum. Sizes are known here before a net runs, so such inputs have to be constants; *with constants* counts the cases
-that pass once all inputs but the first are. Doubles and half floats are computed in fp32. Why a case does not pass is
-said in `tests/formats/onnx/conformance.txt`.
+that pass once all inputs but the first are. Doubles and half floats are computed in fp32, and what a double has beyond
+fp32 is infinite. Why a case does not pass is said in `tests/formats/onnx/conformance.txt`.
 """
 
 

@@ -3,7 +3,7 @@
     file         the file: decoded, checked, its constants as arrays
     graph        the walk over the nodes, and the table that operators are entered in
     fold         what is known before the net runs: constants, and the arithmetic of shapes
-    arithmetic, convolution, moving, norm      the operators, each a small function
+    arithmetic, convolution, elementwise, moving, norm, reduce      the operators, each a small function
     export       the way out, Net -> .onnx, with its own walk and tables
 
 After the walk, two clean-ups that other formats share: `..layout` removes transposes, `..padding` joins padding with
@@ -22,11 +22,11 @@ from ...engine.net import Net
 from ...engine.tensor import Dim, Spec
 from ..layout import without_permutes
 from ..padding import without_pads
-from . import arithmetic, convolution, moving, norm  # noqa: F401  they enter their operators
+from . import arithmetic, convolution, elementwise, moving, norm, reduce  # noqa: F401  they enter their operators
 from .export import write
 from .file import array_of, attributes_of, load
 from .fold import fold
-from .graph import Graph, Node, Value
+from .graph import DTYPES, Graph, Node, Value
 
 if TYPE_CHECKING:
     import onnx
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 USUAL = 224  # the usual value of a size that a file leaves open, but for the batch
 # What constants made here may take, besides twice the size of the file. A test model in 9 KB fills VGG-19's 575 MB.
 MADE_BYTES = 640 << 20
-FLOATS = dict.fromkeys((1, 10, 11, 16), "fp32")  # TensorProto.FLOAT, FLOAT16, DOUBLE, BFLOAT16
-DTYPES = FLOATS | {2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool"}
 
 
 @importer(".onnx", write=write)

@@ -1,130 +1,108 @@
-"""Operators that work element by element, and what ONNX's broadcasting becomes in layers.
+"""Operators of two operands, element by element, and what ONNX's broadcasting becomes in layers.
 
-Same shapes are an Eltwise layer. A constant number is a Power or a Clip; a vector along one axis (or a block along
-several that are neighbours) is a Scale or a Bias. This holds for computed vectors too: the gate of a
-squeeze-and-excitation block, (N,C,1,1) times (N,C,H,W), is a Scale by (N,C) from axis 0.
+Any two operands are a Binary or a Compare layer. What convolutional networks do in fp32 has layers that are faster, or
+that can be fused with their neighbours. Same shapes are an Eltwise layer. A constant number is a Power or a Clip; a
+vector along one axis (or a block along several that are neighbours) is a Scale or a Bias. This holds for computed
+vectors too: the gate of a squeeze-and-excitation block, (N,C,1,1) times (N,C,H,W), is a Scale by (N,C) from axis 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from ...engine.tensor import Dim
-from .graph import Graph, Node, Unsupported, Value, as_stored, is_one, operator
+from .graph import Graph, Node, Value, as_stored, dtype_name, is_floating, is_one, operator
 from .moving import inverse, permuted, reshaped
 
 HIGHEST = float(np.finfo(np.float32).max)
 
-# ONNX operator: layer type, {layer attribute: (ONNX attribute, its default)}, fixed attributes
-ELEMENTWISE: dict[str, tuple[str, dict[str, tuple[str, float]], dict[str, float]]] = {
-    "Relu": ("ReLU", {}, {}),
-    "LeakyRelu": ("ReLU", {"negative_slope": ("alpha", 0.01)}, {}),
-    "Elu": ("ELU", {"alpha": ("alpha", 1.0)}, {}),
-    "Sigmoid": ("Sigmoid", {}, {}),
-    "Tanh": ("TanH", {}, {}),
-    "Softplus": ("BNLL", {}, {}),
-    "Exp": ("Exp", {}, {}),
-    "Log": ("Log", {}, {}),
-    "Abs": ("AbsVal", {}, {}),
-    "Sqrt": ("Power", {}, {"power": 0.5}),
-    "Neg": ("Power", {}, {"scale": -1.0}),
-    "Reciprocal": ("Power", {}, {"power": -1.0}),
-}
+# ONNX operator: operation of the layer Binary, or Compare
+BINARY = {
+    "Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Pow": "pow", "Min": "min", "Max": "max",
+    "Sum": "add", "Mean": "add", "And": "and", "Or": "or", "Xor": "xor",
+    "BitwiseAnd": "and", "BitwiseOr": "or", "BitwiseXor": "xor",
+}  # fmt: skip
+COMPARE = {
+    "Equal": "equal", "Less": "less", "LessOrEqual": "less_equal",
+    "Greater": "greater", "GreaterOrEqual": "greater_equal",
+}  # fmt: skip
 
 
-@operator(*ELEMENTWISE)
-def elementwise(g: Graph, node: Node, x: Value) -> Value:
-    kind, given, fixed = ELEMENTWISE[node.type]
-    attributes: dict[str, Any] = {**fixed, **{key: node.get(*source) for key, source in given.items()}}
-    return g.add(kind, x, **attributes)
-
-
-@operator("HardSigmoid")
-def hard_sigmoid(g: Graph, node: Node, x: Value) -> Value:
-    return _hard_sigmoid(g, x, node.get("alpha", 0.2), node.get("beta", 0.5))
-
-
-@operator("HardSwish")
-def hard_swish(g: Graph, node: Node, x: Value) -> Value:
-    return g.add("Eltwise", x, _hard_sigmoid(g, x, 1 / 6, 0.5), operation="prod")
-
-
-def _hard_sigmoid(g: Graph, x: Value, alpha: float, beta: float) -> Value:
-    return g.add("Clip", g.add("Power", x, scale=alpha, shift=beta), min=0.0, max=1.0)
-
-
-@operator("Selu")
-def selu(g: Graph, node: Node, x: Value) -> Value:
-    alpha, gamma = node.get("alpha", 1.67326319217681884765625), node.get("gamma", 1.05070102214813232421875)
-    return g.add("Power", g.add("ELU", x, alpha=alpha), scale=gamma)
-
-
-@operator("Clip")
-def clip(g: Graph, node: Node, x: Value, low: Value | None = None, high: Value | None = None) -> Value:
-    least = node.get("min", -HIGHEST) if low is None else float(g.numbers(low, "its minimum").item())
-    most = node.get("max", HIGHEST) if high is None else float(g.numbers(high, "its maximum").item())
-    return g.add("Clip", x, min=max(least, -HIGHEST), max=min(most, HIGHEST))
-
-
-@operator("PRelu")
-def prelu(g: Graph, node: Node, x: Value, slope: Value) -> Value:
-    if node.opset < 7 and slope.rank == 1:  # a slope a channel, and no broadcasting
-        slope = reshaped_value(g, slope, (*slope.shape, *[1] * (x.rank - 2)))
-    axes = _span(x.shape, slope.shape)
-    numbers = as_stored(g.numbers(slope, "its slope"))
-    if axes is None:
-        raise Unsupported(f"its slope {list(slope.shape)} does not fit {_text(x.shape)}")
-    if not axes:
-        return g.add("ReLU", x, negative_slope=float(numbers.item()))
-    if len(axes) == 1:
-        order = [a for a in range(x.rank) if a not in axes]
-        order.insert(1, axes[0])
-        turned = g.add("PReLU", permuted(g, x, order), numbers.reshape(-1))
-        return permuted(g, turned, inverse(order))
-    if 0 in axes or any(isinstance(s, Dim) for s in x.shape[1:]):
-        raise Unsupported(f"its slope {list(slope.shape)} needs an input of fixed size, not {_text(x.shape)}")
-    numbers = _spread(g, numbers, x.shape[1:])  # a slope an element
-    flat = g.add("PReLU", reshaped(g, x, [x.shape[0], -1]), numbers.reshape(-1))
-    return reshaped(g, flat, x.shape)
-
-
-# -- two operands ----------------------------------------------------------------------------------------------
-
-
-@operator("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sum", "Mean")
+@operator(*BINARY)
 def combine(g: Graph, node: Node, *xs: Value) -> Value:
-    if (
-        node.opset < 7 and "axis" in node.attributes
-    ):  # where the second operand lies: later, always at the end
-        behind = xs[0].rank - node.get("axis") % xs[0].rank - xs[1].rank
-        xs = (xs[0], reshaped_value(g, xs[1], (*xs[1].shape, *[1] * behind)))
+    xs = _aligned(g, node, *xs)
     if node.type in ("Sum", "Max", "Mean") and len(xs) > 2 and all(_alike(xs[0], x) for x in xs):
         coeff = [1 / len(xs)] * len(xs) if node.type == "Mean" else []
         return g.add("Eltwise", *xs, operation="max" if node.type == "Max" else "sum", coeff=coeff)
     result = xs[0]
     for x in xs[1:]:
-        result = binary(g, COMBINE[node.type], result, x)
+        result = binary(g, BINARY[node.type], result, x)
     return powered(g, result, scale=1 / len(xs)) if node.type == "Mean" else result
 
 
-def binary(g: Graph, combine: Callable, a: Value, b: Value) -> Value:
-    """a combined with b, the wider of them first; `swapped` says that they changed places."""
-    if a.rank < b.rank:
-        a = reshaped_value(g, a, [*[1] * (b.rank - a.rank), *a.shape])
-    elif b.rank < a.rank and b.array is None:
-        b = reshaped_value(g, b, [*[1] * (a.rank - b.rank), *b.shape])
+@operator(*COMPARE)
+def compare(g: Graph, node: Node, *xs: Value) -> Value:
+    return two(g, COMPARE[node.type], *_aligned(g, node, *xs), kind="Compare")
+
+
+@operator("Mod")
+def mod(g: Graph, node: Node, a: Value, b: Value) -> Value:
+    return two(g, "fmod" if node.get("fmod", 0) else "mod", a, b)
+
+
+@operator("BitShift")
+def bit_shift(g: Graph, node: Node, a: Value, b: Value) -> Value:
+    return two(g, f"shift_{node.get('direction', '').lower()}", a, b)
+
+
+@operator("Where")
+def where(g: Graph, node: Node, condition: Value, a: Value, b: Value) -> Value:
+    return g.add("Where", condition, a, b)
+
+
+def _aligned(g: Graph, node: Node, *xs: Value) -> tuple[Value, ...]:
+    """Before opset 7 `axis` said where the second operand lies: later, it lies at the end."""
+    if node.opset >= 7 or "axis" not in node.attributes:
+        return xs
+    behind = xs[0].rank - node.get("axis") % xs[0].rank - xs[1].rank
+    return xs[0], reshaped_value(g, xs[1], (*xs[1].shape, *[1] * behind))
+
+
+def two(
+    g: Graph, operation: str, a: Value | np.ndarray, b: Value | np.ndarray, kind: str = "Binary"
+) -> Value:
+    """The layer of any two operands that can be broadcast."""
+    return g.add(kind, a, b, operation=operation)
+
+
+def binary(g: Graph, operation: str, a: Value, b: Value) -> Value:
+    """a combined with b: by the layer that knows channels if there is one, else by Binary."""
+    if operation == "pow" and dtype_name(a) != dtype_name(b):
+        return _mixed_power(g, a, b)
+    if operation not in CHANNELWISE or not is_floating(a, b) or (a.array is not None and b.array is not None):
+        return two(g, operation, a, b)
     swapped = a.array is not None or _span(a.shape, b.shape) is None
     wide, other = (b, a) if swapped else (a, b)
     axes = _span(wide.shape, other.shape)
-    if axes is None or wide.array is not None:
-        raise Unsupported(f"cannot broadcast {_text(a.shape)} and {_text(b.shape)}")
-    if other.array is None and axes and is_one(other.shape[0]) and is_one(wide.shape[0]):
+    if axes is not None and other.array is None and other.rank < wide.rank:
+        other = reshaped_value(g, other, [*[1] * (wide.rank - other.rank), *other.shape])
+    if axes and other.array is None and is_one(other.shape[0]) and is_one(wide.shape[0]):
         axes = [0, *axes]  # both have the batch, which is 1 in this file but may be another
-    return combine(g, wide, other, axes, swapped)
+    made = None if axes is None else CHANNELWISE[operation](g, wide, other, axes, swapped)
+    return two(g, operation, a, b) if made is None else made
+
+
+def _mixed_power(g: Graph, a: Value, b: Value) -> Value:
+    """A power whose exponent is of another dtype: computed in fp32 if either is, and in a's dtype in the end."""
+    if is_floating(a):
+        return binary(g, "pow", a, g.add("Cast", b, to="fp32"))
+    to = dtype_name(a)
+    if not is_floating(b):
+        return two(g, "pow", a, g.add("Cast", b, to=to))
+    return g.add("Cast", two(g, "pow", g.add("Cast", a, to="fp32"), b), to=to)
 
 
 def reshaped_value(g: Graph, x: Value, shape: Sequence[int]) -> Value:
@@ -135,11 +113,15 @@ def reshaped_value(g: Graph, x: Value, shape: Sequence[int]) -> Value:
     return Value(g.fresh(f"{x.name}/reshaped"), array.shape, array=array)
 
 
-def add(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value:
+# Each takes the wider operand, the other, the axes of the wider that the other has, and whether they changed places.
+# None: no layer does this better than Binary.
+
+
+def _add(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value | None:
     return _plus(g, x, other, axes)
 
 
-def _subtract(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value:
+def _subtract(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value | None:
     if _alike(x, other):
         return g.add("Eltwise", x, other, operation="sum", coeff=(-1.0, 1.0) if swapped else (1.0, -1.0))
     if swapped:
@@ -147,39 +129,39 @@ def _subtract(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bo
     return _plus(g, x, changed(g, other, lambda a: -a, scale=-1.0), axes)
 
 
-def _multiply(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value:
+def _multiply(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value | None:
     return _times(g, x, other, axes)
 
 
-def _divide(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value:
+def _divide(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value | None:
+    if other.array is None:
+        return None
     if swapped:
         return _times(g, powered(g, x, power=-1.0), other, axes)
     return _times(g, x, changed(g, other, lambda a: 1 / a, power=-1.0), axes)
 
 
-def _raise(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value:
+def _raise(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value | None:
     if axes or swapped or other.array is None:
-        raise Unsupported("a power is supported where the exponent is one constant number")
+        return None
     return powered(g, x, power=_number(g, other))
 
 
-def _maximum(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value:
+def _maximum(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value | None:
     if other.array is not None and not axes:
         least = _number(g, other)
         return g.add("Clip", x, min=least, max=HIGHEST) if least else g.add("ReLU", x)
-    return g.add("Eltwise", x, _full(g, other, x), operation="max")
+    return g.add("Eltwise", x, other, operation="max") if _alike(x, other) else None
 
 
-def _minimum(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value:
+def _minimum(g: Graph, x: Value, other: Value, axes: Sequence[int], swapped: bool) -> Value | None:
     if other.array is not None and not axes:
         return g.add("Clip", x, min=-HIGHEST, max=_number(g, other))
-    negated = changed(g, _full(g, other, x), lambda a: -a, scale=-1.0)
-    return powered(g, g.add("Eltwise", powered(g, x, scale=-1.0), negated, operation="max"), scale=-1.0)
+    return None
 
 
-COMBINE = {
-    "Add": add, "Sub": _subtract, "Mul": _multiply, "Div": _divide, "Pow": _raise, "Min": _minimum, "Max": _maximum,
-    "Sum": add, "Mean": add,
+CHANNELWISE: dict[str, Callable] = {
+    "add": _add, "sub": _subtract, "mul": _multiply, "div": _divide, "pow": _raise, "max": _maximum, "min": _minimum,
 }  # fmt: skip
 
 
@@ -230,8 +212,9 @@ def _span(shape: Sequence[int], other: Sequence[int]) -> list[int] | None:
 
 
 def _alike(a: Value, b: Value) -> bool:
-    """True if both are computed and of one shape."""
-    return a.array is None and b.array is None and tuple(map(str, a.shape)) == tuple(map(str, b.shape))
+    """True if both are computed, in fp32, and of one shape."""
+    computed = a.array is None and b.array is None
+    return computed and is_floating(a, b) and tuple(map(str, a.shape)) == tuple(map(str, b.shape))
 
 
 def powered(g: Graph, x: Value, power: float = 1.0, scale: float = 1.0, shift: float = 0.0) -> Value:
@@ -255,20 +238,6 @@ def _number(g: Graph, value: Value) -> float:
     return float(g.numbers(value).item())
 
 
-def _full(g: Graph, other: Value, x: Value) -> Value:
-    """`other` in x's shape, for layers that do not broadcast."""
-    if other.array is None:
-        if not _alike(x, other):
-            raise Unsupported(f"cannot broadcast {_text(other.shape)} to {_text(x.shape)} here")
-        return other
-    if any(isinstance(s, Dim) for s in x.shape):
-        raise Unsupported(
-            f"a constant {list(other.shape)} needs an input of fixed size, not {_text(x.shape)}"
-        )
-    array = _spread(g, as_stored(g.numbers(other)), x.shape)
-    return Value(g.fresh(f"{other.name}/full"), array.shape, array=array)
-
-
 def _spread(g: Graph, array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """A constant repeated to a shape."""
     if array.shape == tuple(shape):
@@ -277,5 +246,23 @@ def _spread(g: Graph, array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(array, tuple(int(s) for s in shape)))
 
 
-def _text(sizes: Sequence[int]) -> str:
-    return f"[{','.join(map(str, sizes))}]"
+def prelu_slope(g: Graph, node: Node, x: Value, slope: Value) -> Value | None:
+    """A PReLU layer of constant slopes that belong to one axis, or to elements; None if they do not."""
+    if node.opset < 7 and slope.rank == 1:  # a slope a channel, and no broadcasting
+        slope = reshaped_value(g, slope, (*slope.shape, *[1] * (x.rank - 2)))
+    axes = _span(x.shape, slope.shape)
+    if axes is None or slope.array is None or not is_floating(x):
+        return None
+    numbers = as_stored(g.numbers(slope, "its slope"))
+    if not axes:
+        return g.add("ReLU", x, negative_slope=float(numbers.item()))
+    if len(axes) == 1 and x.rank > 1:
+        order = [a for a in range(x.rank) if a not in axes]
+        order.insert(1, axes[0])
+        turned = g.add("PReLU", permuted(g, x, order), numbers.reshape(-1))
+        return permuted(g, turned, inverse(order))
+    if 0 in axes or any(isinstance(s, Dim) for s in x.shape[1:]):
+        return None
+    numbers = _spread(g, numbers, x.shape[1:])  # a slope an element
+    flat = g.add("PReLU", reshaped(g, x, [x.shape[0], -1]), numbers.reshape(-1))
+    return reshaped(g, flat, x.shape)

@@ -136,26 +136,6 @@ def global_pool(g: Graph, node: Node, x: Value) -> Value:
     )
 
 
-@operator("ReduceMean", "ReduceMax")
-def reduce(g: Graph, node: Node, x: Value, axes: Value | None = None) -> Value:
-    """Over two axes of an image: global pooling, of the image turned so that they are H and W."""
-    named = axes_of(node, None if axes is None else g.numbers(axes, "the axes"))
-    if not named and node.get("noop_with_empty_axes", 0):
-        return x
-    over = sorted({a % x.rank for a in named or range(x.rank)})
-    if x.rank != 4 or len(over) != 2 or over[0] == 0:
-        raise Unsupported(f"reduces axes {over} of {x.rank}; only two of an image's C, H, W are supported")
-    kept = next(a for a in (1, 2, 3) if a not in over)
-    order = [0, kept, *over]
-    pooled = g.add(
-        "Pooling", permuted(g, x, order),
-        method="max" if node.type == "ReduceMax" else "average", global_pooling=True,
-    )  # fmt: skip
-    if node.get("keepdims", 1):
-        return permuted(g, pooled, inverse(order))
-    return g.add("Flatten", pooled, axis=1)
-
-
 @operator("Pad")
 def pad(
     g: Graph,

@@ -25,7 +25,16 @@ from ...engine.net import Net
 from ...engine.tensor import Dim, Spec, Tensor
 
 MOST_ELEMENTS = 1 << 31  # of one tensor: an 8 GB activation is a damaged or hostile file, not a network
-MOVING = ("Concat", "Flatten", "Permute", "Reshape", "Slice")  # layers that do not look at the numbers
+MOST_MACS = 1 << 30  # of a layer of constants, which is computed while the file is read
+# Layers that compute with fp32 and say nothing about other dtypes.
+FLOATING = (
+    "AbsVal", "BNLL", "BatchNorm", "Bias", "Clip", "Convolution", "Deconvolution", "ELU", "Eltwise", "Exp", "GELU",
+    "HardSigmoid", "HardSwish", "InnerProduct", "LRN", "LayerNorm", "Log", "MVN", "MatMul", "Mish", "PReLU", "Pooling",
+    "Power", "ReLU", "Resize", "Scale", "Sigmoid", "Softmax", "Swish", "TanH",
+)  # fmt: skip
+FLOATS = dict.fromkeys((1, 10, 11, 16), "fp32")  # TensorProto.FLOAT, FLOAT16, DOUBLE, BFLOAT16
+DTYPES = FLOATS | {2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool"}
+DTYPES |= {12: "uint32", 13: "uint64"}
 MISTAKES = (FbnetError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, AttributeError)
 
 
@@ -116,23 +125,54 @@ class Graph:
     def add(self, kind: str, *inputs: Value | np.ndarray | None, outputs: int = 1, **attributes: Any) -> Any:
         """Append a layer of the registered type `kind`; the Value it computes, a list of them if `outputs` > 1.
 
-        Arrays become constants of that layer. Raises Unsupported, FbnetError.
+        Arrays become constants of that layer. A layer of constants alone is computed here. Raises Unsupported,
+        FbnetError.
         """
+        added, specs = self._made(kind, inputs, outputs, attributes)
+        if any(s is not None for s in specs) and all(
+            isinstance(i, np.ndarray) or i is None or i.array is not None for i in inputs
+        ):
+            made = self._computed(added, inputs, specs)
+        else:
+            made = self._appended(added, specs)
+        return made[0] if outputs == 1 else made
+
+    def _made(
+        self, kind: str, inputs: Sequence[Value | np.ndarray | None], outputs: int, attributes: dict[str, Any]
+    ) -> tuple[Layer, list[Spec | None]]:
+        """A layer that is not in the net yet, and its inputs' specs. Raises Unsupported if it does not take them."""
+        specs = [_spec(i) for i in inputs]
+        for given in specs:
+            if given is not None and given.dtype.name != "fp32" and kind in FLOATING:
+                raise Unsupported(f"its input is {given}: {kind} computes with floating-point tensors only")
         name = self.fresh(f"{self._node.name if self._node else 'net'}/{kind.lower()}")
         names = [name] if outputs == 1 else [self.fresh(f"{name}.{i}") for i in range(outputs)]
         wired = [i if isinstance(i, np.ndarray) else self._wire(i) for i in inputs]
-        added = layers[kind](*wired, name=name, outputs=names, **attributes)
-        specs = [_spec(i) for i in inputs]
-        for given in specs:
-            if given is not None and given.dtype.name != "fp32" and kind not in MOVING:
-                raise Unsupported(f"its input is {given}: only floating-point tensors are computed with")
-        results = added.infer_outputs(specs)
-        for result in results:
+        made = layers[kind](*wired, name=name, outputs=names, **attributes)
+        for result in made.infer_outputs(specs):
             if prod(map(int, result.shape)) > MOST_ELEMENTS:
                 raise Unsupported(f"its result {result} is absurdly large")
-        self.layers.append(added)
-        made = [Value(n, s.shape, s) for n, s in zip(names, results, strict=True)]
-        return made[0] if outputs == 1 else made
+        return made, specs
+
+    def _appended(self, layer: Layer, specs: Sequence[Spec | None]) -> list[Value]:
+        self.layers.append(layer)
+        results = layer.infer_outputs(specs)
+        return [Value(n, s.shape, s) for n, s in zip(layer.outputs, results, strict=True)]
+
+    def _computed(
+        self, layer: Layer, inputs: Sequence[Value | np.ndarray | None], specs: Sequence[Spec | None]
+    ) -> list[Value]:
+        """The results of a layer whose inputs are constants."""
+        if layer.macs(*specs) > MOST_MACS:
+            raise Unsupported("its constants are too large to compute with while the file is read")
+        self.claim(sum(r.nbytes for r in layer.infer_outputs(specs)))
+        arrays = [
+            None if i is None else as_stored(i if isinstance(i, np.ndarray) else self.numbers(i))
+            for i in inputs
+        ]
+        with np.errstate(all="ignore"):
+            made = layer.compute(arrays)
+        return [Value(n, a.shape, array=a) for n, a in zip(layer.outputs, made, strict=True)]
 
     def _wire(self, value: Value | None) -> str | Tensor | None:
         """A Value as a layer takes it: the name of a tensor, or the Tensor of a constant, made once."""
@@ -232,7 +272,7 @@ class Graph:
             if value.array is not None:
                 value = replace(value, name=self.fresh(f"{output}/constant"))
             try:  # an input, a constant, or a tensor under two names: a layer that only renames
-                value = self.add("Reshape", value, shape=(0,) * value.rank)
+                value = self._appended(*self._made("Reshape", [value], 1, {"shape": (0,) * value.rank}))[0]
             except (Unsupported, *MISTAKES) as error:
                 self.problems.append(f"output {output!r}: {error}")
                 return
@@ -290,6 +330,18 @@ def as_stored(array: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):  # a double beyond fp32 is infinite there
         stored = np.asarray(array, np.float32, order="C")
     return stored
+
+
+def dtype_name(value: Value) -> str:
+    """The name of the dtype that a Value has in the net."""
+    spec = _spec(value)
+    assert spec is not None
+    return spec.dtype.name
+
+
+def is_floating(*values: Value) -> bool:
+    """Whether all of them are fp32 in the net."""
+    return all(dtype_name(v) == "fp32" for v in values)
 
 
 def is_one(size: int) -> bool:

@@ -150,16 +150,6 @@ def identity(
     return x
 
 
-@operator("Cast")
-def cast(g: Graph, node: Node, x: Value) -> Value:
-    """Between floating-point types only: they are all fp32 here."""
-    if node.get("to") not in (1, 10, 11, 16):  # FLOAT, FLOAT16, DOUBLE, BFLOAT16
-        raise Unsupported(f"casts to ONNX type {node.get('to')}: only floating-point types are computed with")
-    if x.spec is None or x.spec.dtype.name != "fp32":
-        raise Unsupported(f"casts {x.spec} to floating point: give the net a floating-point input")
-    return x
-
-
 @operator("Concat")
 def concat(g: Graph, node: Node, *xs: Value) -> Value:
     if len(xs) == 1:

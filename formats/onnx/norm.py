@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arithmetic import add, binary, changed
+from .arithmetic import binary, changed
 from .graph import Graph, Node, Unsupported, Value, as_stored, is_one, operator
 from .moving import permuted, reshaped
 
@@ -29,7 +29,7 @@ def gemm(g: Graph, node: Node, a: Value, b: Value, c: Value | None = None) -> Va
         return y
     if c.rank == 2 and c.shape == y.shape:
         return g.add("Eltwise", y, c, operation="sum", coeff=(1.0, beta))
-    return binary(g, add, y, c if beta == 1 else changed(g, c, lambda numbers: beta * numbers, scale=beta))
+    return binary(g, "add", y, c if beta == 1 else changed(g, c, lambda numbers: beta * numbers, scale=beta))
 
 
 def _is_row(c: Value) -> bool:
@@ -75,14 +75,12 @@ def lrn(g: Graph, node: Node, x: Value) -> Value:
     return g.add("LRN", x, local_size=node.get("size"), **given)
 
 
-@operator("Softmax", "LogSoftmax")
+@operator("Softmax")
 def softmax(g: Graph, node: Node, x: Value) -> Value:
     """Before opset 13 everything from `axis` on is one axis."""
     axis = node.get("axis", 1 if node.opset < 13 else -1) % x.rank
     rest = x.shape[axis + 1 :]
     if node.opset >= 13 or all(map(is_one, rest)):
-        y = g.add("Softmax", x, axis=axis)
-    else:
-        flat = g.add("Flatten", x, axis=axis)
-        y = reshaped(g, g.add("Softmax", flat, axis=axis), x.shape)
-    return g.add("Log", y) if node.type == "LogSoftmax" else y
+        return g.add("Softmax", x, axis=axis)
+    flat = g.add("Flatten", x, axis=axis)
+    return reshaped(g, g.add("Softmax", flat, axis=axis), x.shape)

@@ -184,7 +184,6 @@ REFUSED = {
     ),
     "edge": (N("Pad", ["x", "p"], ["y"], mode="edge"), X, {"p": np.array([0, 0, 1, 1] * 2)}, "mode='edge'"),
     "cut": (N("Pad", ["x", "p"], ["y"]), X, {"p": np.array([0, 0, -1, 0] * 2)}, "cuts instead of padding"),
-    "batch": (N("ReduceMean", ["x"], ["y"], axes=[0, 1]), X, {}, "only two of an image's C, H, W"),
 }
 
 

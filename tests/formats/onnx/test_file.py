@@ -99,11 +99,11 @@ def test_without_the_library(small, tmp_path, monkeypatch):
 def test_many_nodes_of_one_name(model, tmp_path):
     """Time grows with the number of nodes, and no faster."""
     count = 3000
-    nodes = [N("HardSwish", [f"t{i}"], [f"t{i + 1}"], name="same") for i in range(count)]
+    nodes = [N("Selu", [f"t{i}"], [f"t{i + 1}"], name="same") for i in range(count)]
     path = tmp_path / "long.onnx"
     path.write_bytes(model(nodes, {"t0": (1, 2)}, outputs=[f"t{count}"]).SerializeToString())
     start = time.process_time()
-    assert len(fbnet.convert(path)) == 3 * count
+    assert len(fbnet.convert(path)) == 2 * count
     assert time.process_time() - start < 10
 
 

@@ -113,18 +113,23 @@ def test_half_and_double_become_fp32(convert, model):
 def test_everything_unsupported_is_listed(convert):
     """Also behind a node that failed, and only what the outputs need."""
     nodes = [
-        N("Pad", ["x", "p"], ["a"], mode="reflect", name="frame"),
-        N("Einsum", ["a"], ["b"], equation="nchw->nhwc", name="sum"),
+        N("RandomUniformLike", ["x"], ["a"], name="noise"),
+        N("RandomNormalLike", ["a"], ["b"], name="more"),
         N("Relu", ["b"], ["c"]),
-        N("ReduceMean", ["c"], ["d"], axes=[1], name="mean"),
-        N("MaxPool", ["c"], ["e"], kernel_shape=[2, 2], dilations=[2, 2], name="holes"),
+        N("Dropout", ["c", "", "t"], ["d"], name="training"),
+        N("LpNormalization", ["c"], ["e"], axis=1, p=3, name="cubes"),
         N("NonZero", ["x"], ["unused"]),
     ]
     with pytest.raises(ConversionError) as caught:
-        convert(nodes, X, {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])}, outputs=["d", "e"])
+        convert(nodes, X, {"t": np.array(True)}, outputs=["d", "e"])
     found = [problem.split(":")[0] for problem in caught.value.problems]
-    assert found == ["frame (Pad)", "sum (Einsum)", "mean (ReduceMean)", "holes (MaxPool)"]
-    assert "mode='reflect'" in caught.value.problems[0]
+    assert found == [
+        "noise (RandomUniformLike)",
+        "more (RandomNormalLike)",
+        "training (Dropout)",
+        "cubes (LpNormalization)",
+    ]
+    assert "p=3" in caught.value.problems[3]
     assert "tiny: 4 nodes cannot be converted" in str(caught.value)
 
 
@@ -150,9 +155,28 @@ def test_inputs_that_are_no_numbers(convert, model):
     made.graph.input[0].type.tensor_type.elem_type = TensorProto.STRING
     with pytest.raises(ConversionError, match=r"the input 'x' is no tensor of numbers"):
         convert(made)
+    made = model(N("Softmax", ["x"], ["y"]), X)
     made.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
-    with pytest.raises(ConversionError, match=r"only floating-point tensors are computed with"):
+    with pytest.raises(ConversionError, match=r"Softmax computes with floating-point tensors only"):
         convert(made)
+
+
+@pytest.mark.parametrize(
+    "kind", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"]
+)
+def test_inputs_keep_their_dtype(kind, convert, model):
+    made = model(N("Equal", ["x", "c"], ["y"]), {"x": (2, 3)}, {"c": np.ones(3, kind)})
+    made.graph.input[0].type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+    net = convert(made)
+    assert net.inputs["x"].dtype.name == kind and net.specs()["y"].dtype.name == "bool"
+    x = np.array([[0, 1, 1], [1, 0, 0]], kind)
+    np.testing.assert_array_equal(net.forward(x=x)["y"], x == 1)
+
+
+def test_what_depends_on_constants_alone_is_computed_at_once(agree, types):
+    nodes = [N("Relu", ["c"], ["r"]), N("Elu", ["r"], ["e"]), N("Add", ["x", "e"], ["y"])]
+    net = agree(nodes, X, {"c": (4, 1, 1)})
+    assert types(net) == ["Bias"]
 
 
 def test_options(convert, tmp_path):
@@ -175,6 +199,6 @@ def test_sizes_left_open(convert):
 
 def test_an_operator_is_registered_once():
     with pytest.raises(
-        RegistryError, match=r"'Relu' is already registered by fbnet\.formats\.onnx\.arithmetic"
+        RegistryError, match=r"'Relu' is already registered by fbnet\.formats\.onnx\.elementwise"
     ):
         operator("Relu")(lambda g, node, x: x)

@@ -120,7 +120,7 @@ REFUSED = {
     "steps": (*cut_of(0, 9, 2), "in steps of 2"),
     "backwards": (*cut_of(3, 0, -1), "in steps of -1"),
     "nothing": (*cut_of(1, 1), "cuts nothing"),
-    "to integers": (N("Cast", ["x"], ["y"], to=7), {}, "only floating-point types"),
+    "to text": (N("Cast", ["x"], ["y"], to=8), {}, "which no tensor has here"),
     "computed shape": (N("Reshape", ["x", "s"], ["y"]), {}, "computed when the net runs"),
 }
 
