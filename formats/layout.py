@@ -233,18 +233,33 @@ class _Pass:
             name = wanted if unwritten else _fresh(wanted, self.names)
             self.made[stored, order] = name
             self.written.add(name)
-            self.layers.append(self._carried_out(stored, order, name, spec))
+            self.layers += self._carried_out(stored, order, name, spec)
         return self.made[stored, order]
 
-    def _carried_out(self, stored: str, order: Order, name: str, spec: Spec) -> Layer:
-        """A Permute layer; a Reshape, which is no work, if only axes of size 1 change places."""
+    def _carried_out(self, stored: str, order: Order, name: str, spec: Spec) -> list[Layer]:
+        """A Permute layer; Reshape and Flatten, which are no work, if only axes of size 1 change places."""
         title = self.permutes.get(name) or _fresh(name, self.titles)
         sized = [a for a, s in zip(order, spec.shape, strict=True) if not _is_one(s)]
         moved = [i for i, s in enumerate(spec.shape) if order[i] != i and not _is_one(s)]
-        if sized != sorted(sized) or len(moved) > 1:
-            return layers["Permute"](stored, name=title, outputs=[name], order=order)
-        shape = [0 if order[i] == i else -1 if i in moved else 1 for i in range(len(order))]
-        return layers["Reshape"](stored, name=title, outputs=[name], shape=shape)
+        if sized == sorted(sized) and len(moved) <= 1:
+            shape = [0 if order[i] == i else -1 if i in moved else 1 for i in range(len(order))]
+            return [layers["Reshape"](stored, name=title, outputs=[name], shape=shape)]
+        for new, old in enumerate(order) if sized == sorted(sized) and len(order) > 2 else ():
+            if [a for a in order if a != old] == [a for a in range(len(order)) if a != old]:
+                return self._moved_one(stored, old, new, name, title)
+        return [layers["Permute"](stored, name=title, outputs=[name], order=order)]
+
+    def _moved_one(self, stored: str, old: int, new: int, name: str, title: str) -> list[Layer]:
+        """An axis of size 1 that changes its place: a new one is inserted there, the old one joins a neighbour."""
+        wide = _fresh(f"{name}/wide", self.names)
+        later = new > old
+        inserted = layers["Reshape"](
+            stored, name=_fresh(wide, self.titles), outputs=[wide], shape=(1,), axis=new + later, num_axes=0
+        )
+        gone = old + (not later)
+        first = max(0, gone - 1)
+        joined = layers["Flatten"](wide, name=title, outputs=[name], axis=first, end_axis=first + 1)
+        return [inserted, joined]
 
     def _publish(self, output: str) -> None:
         """Make `output` the name of a tensor: its alias may be stored under another one."""

@@ -46,10 +46,9 @@ def same(g: Graph, size: int, window: int, stride: int) -> tuple[int, int]:
     Often 'before' is the same whatever the size: then window - 1 in all serves every size, and what is too much
     holds no window. Otherwise the padding is right for this size only.
     """
-    before = {max(0, window - stride + rest) // 2 for rest in range(min(stride, window))}
-    if len(before) == 1 and stride <= window:
-        start = before.pop()
-        return start, max(0, window - 1 - start)
+    start = (window - 1) // 2  # the most, where the last window begins in the last cell
+    if start == max(0, window - stride) // 2:  # the least, where it ends there
+        return start, window - 1 - start
     g.sizes_fixed = True
     total = max(0, (-(-size // stride) - 1) * stride + window - size)
     return total // 2, total - total // 2

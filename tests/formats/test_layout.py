@@ -146,6 +146,23 @@ def test_axes_of_one_are_no_work():
     assert [layer.type for layer in check(net, 0)] == ["Pooling", "Reshape", "Flatten"]
 
 
+@pytest.mark.parametrize("order", [(0, 2, 3, 1), (0, 2, 1, 3), (0, 3, 1, 2), (0, 1, 3, 2)])
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_one_axis_of_one_is_no_work_where_it_is_all_that_moves(axis, order):
+    """Images of one channel need no transposition, and stay free in H and W."""
+    shape = ["N", 3, 4, 5]
+    shape[axis] = 1
+    net = fbnet.Net(
+        [L("ReLU", "x", out="r"), L("Permute", "r", out="y", order=order)],
+        inputs={"x": shape},
+    )
+    rest = [a for a in order if a != axis]
+    check(net, 0 if rest == sorted(rest) else 1)
+    if axis == 1 and order == (0, 2, 3, 1):
+        free = net.replace(inputs={"x": ("N", 1, "H", "W")})
+        assert [str(s) for s in check(free, 0).specs()["y"].shape] == ["N", "H", "W", "1"]
+
+
 def test_outputs_stay():
     """An output keeps its name and its layout, whatever happens before it."""
     net = fbnet.Net(
