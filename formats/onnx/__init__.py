@@ -1,6 +1,7 @@
 """The .onnx format, in and out. The package `onnx` reads and checks the file; it is an extra: pip install fbnet[onnx].
 
     file         the file: decoded, checked, its constants as arrays
+    functions    operators that are defined by others, and If and Loop
     graph        the walk over the nodes, and the table that operators are entered in
     fold         what is known before the net runs: constants, and the arithmetic of shapes
     arithmetic, convolution, elementwise, moving, norm, reduce      the operators, each a small function
@@ -24,8 +25,9 @@ from ..layout import without_permutes
 from ..padding import without_pads
 from . import arithmetic, convolution, elementwise, moving, norm, reduce  # noqa: F401  they enter their operators
 from .export import write
-from .file import array_of, attributes_of, load
+from .file import array_of, load
 from .fold import fold
+from .functions import Functions, names_read, node_of
 from .graph import DTYPES, Graph, Node, Value
 
 if TYPE_CHECKING:
@@ -69,13 +71,14 @@ def _convert(
     source, folder = model.graph, path.parent
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
     outputs = [o.name for o in source.output]
-    nodes = _needed([_node(n, opset, folder) for n in source.node], outputs)
-    names = {name for n in nodes for name in (*n.inputs, *n.outputs)} | {i.name for i in source.input}
+    nodes = _needed([node_of(n, opset, folder) for n in source.node], outputs)
+    names = {name for n in nodes for name in (*names_read(n.source), *n.outputs)} | {i.name for i in source.input}
     stored = {t.name: t for t in source.initializer}
     size = path.stat().st_size + sum(_outside_bytes(t) for t in source.initializer)
     g = Graph(names | set(stored), outputs, MADE_BYTES + 2 * size)
+    g.body_of = Functions(model, folder).body
     for n in nodes:
-        for i in n.inputs:
+        for i in names_read(n.source):
             g.consumers.setdefault(i, []).append(n)
             if i in stored and i not in g.values:
                 array = array_of(stored[i], folder)
@@ -105,20 +108,12 @@ def _convert(
     return without_pads(without_permutes(net)), g.sizes_fixed
 
 
-def _node(n: onnx.NodeProto, opset: int, folder: Path) -> Node:
-    domain = "" if n.domain in ("", "ai.onnx") else f"{n.domain}."
-    named = n.name or next(filter(None, n.output), n.op_type)
-    return Node(
-        domain + n.op_type, named, tuple(n.input), tuple(n.output), attributes_of(n, folder), opset, n
-    )
-
-
 def _needed(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Node]:
     """The nodes that the outputs depend on, in their order."""
     wanted, kept = set(outputs), []
     for n in reversed(nodes):
         if any(o in wanted for o in n.outputs):
-            wanted.update(n.inputs)
+            wanted |= names_read(n.source)
             kept.append(n)
     return kept[::-1]
 

@@ -25,6 +25,7 @@ from ...engine.net import Net
 from ...engine.tensor import Dim, Spec, Tensor
 
 MOST_ELEMENTS = 1 << 31  # of one tensor: an 8 GB activation is a damaged or hostile file, not a network
+MOST_DEPTH = 16  # of operators that are defined by others
 MOST_MACS = 1 << 30  # of a layer of constants, which is computed while the file is read
 # Layers that compute with fp32 and say nothing about other dtypes.
 FLOATING = (
@@ -40,6 +41,10 @@ MISTAKES = (FbnetError, ValueError, TypeError, LookupError, ArithmeticError, Mem
 
 class Unsupported(Exception):
     """Why a node cannot be expressed in layers."""
+
+
+def _no_body(g: Graph, node: Node, values: Sequence[Value | None]) -> None:
+    """No operator is defined by others: what a Graph knows before it is told."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ class Graph:
 
     names    every name that the file uses, so that a name made here is new
     outputs  the names of the results
+    body_of  the nodes that an operator is defined by, see functions
     budget   bytes that constants made here (folded, transposed, broadcast) may take altogether
     """
 
@@ -114,11 +120,13 @@ class Graph:
         self.constants: dict[str, Tensor] = {}
         self.problems: list[str] = []
         self.consumers: dict[str, list[Node]] = {}
+        self.body_of: Callable[[Graph, Node, Sequence[Value | None]], Sequence[Node] | None] = _no_body
         self.sizes_fixed = False  # True once a result depends on an H or W that the file gives as a number
         self._names = dict.fromkeys(names, 1)  # name -> how often it was asked for
         self._layer_names: dict[str, int] = {}
         self._budget = self._left = budget
         self._node: Node | None = None
+        self._depth = 0  # of bodies within bodies
 
     # -- what operators use --------------------------------------------------------------------------------
 
@@ -226,13 +234,35 @@ class Graph:
                     self.values[output] = Value(output, array.shape, array=array)
                 return True
             if node.type not in operators:
-                raise Unsupported("there is no layer for this operator")
-            results = operators[node.type](self, node, *values)
-            self._bind(node, [results] if isinstance(results, Value) else list(results), before)
+                return self._inlined(node, values, fold, "there is no layer for this operator")
+            try:
+                results = operators[node.type](self, node, *values)
+                self._bind(node, [results] if isinstance(results, Value) else list(results), before)
+            except Unsupported as error:
+                del self.layers[before:]
+                return self._inlined(node, values, fold, str(error))
         except (Unsupported, *MISTAKES) as error:
             known = isinstance(error, (Unsupported, FbnetError))
             self.problems.append(f"{node}: {error}" if known else f"{node}: {type(error).__name__}: {error}")
             return False
+        return True
+
+    def _inlined(self, node: Node, values: Sequence[Value | None], fold: Fold, why: str) -> bool:
+        """Express a node that has no layer, or whose layer refused (`why`), by the nodes of its body."""
+        problems, self._depth = len(self.problems), self._depth + 1
+        try:
+            body = self.body_of(self, node, values) if self._depth <= MOST_DEPTH else None
+            if body is None:
+                raise Unsupported(why)
+            for inner in body:
+                for name in inner.inputs:
+                    self.consumers.setdefault(name, []).append(inner)
+            for inner in body:
+                if not self.visit(inner, fold):
+                    reasons, self.problems[problems:] = self.problems[problems:], []
+                    raise Unsupported("; in its definition ".join([why, *reasons[:1]]))
+        finally:
+            self._depth -= 1
         return True
 
     def _bind(self, node: Node, results: list[Value], before: int) -> None:
