@@ -167,23 +167,32 @@ def split(g: Graph, node: Node, x: Value, lengths: Value | None = None) -> list[
     if isinstance(x.shape[axis], Dim) and named is None:
         return g.add("Slice", x, outputs=count, axis=axis)
     parts = parts_of(int(x.shape[axis]), named, count)
-    return g.add("Slice", x, outputs=count, axis=axis, points=np.cumsum(parts)[:-1].tolist())
+    points = np.cumsum(parts)[:-1].tolist()
+    if 0 in parts:
+        return [
+            g.add("StridedSlice", x, starts=[end - part], ends=[end], axes=[axis])
+            for part, end in zip(parts, [*points, int(x.shape[axis])], strict=True)
+        ]
+    return g.add("Slice", x, outputs=count, axis=axis, points=points)
 
 
 @operator("Slice")
 def cut(g: Graph, node: Node, x: Value, *inputs: Value | None) -> Value:
-    arrays = [None if i is None else g.numbers(i, "where to cut") for i in inputs]
-    for axis, start, end, step in ranges_of(node, x.rank, *arrays):
-        size = x.shape[axis]
-        if step != 1:
-            raise Unsupported(f"cuts axis {axis} in steps of {step}")
-        if isinstance(size, Dim) and (start < 0 or end < 0 or int(size) <= end < END):
-            raise Unsupported(f"cuts axis {axis}, whose size {size} may change, at {start}:{end}")
-        low, high, _ = slice(start, end).indices(int(size))
-        if high <= low:
-            raise Unsupported(f"cuts nothing out of axis {axis}: {start}:{end} of {size}")
-        points = [p for p in (low, high) if 0 < p < size]
-        if points:
-            parts = g.add("Slice", x, outputs=len(points) + 1, axis=axis, points=points)
-            x = parts[1 if low else 0]
-    return x
+    """An end that is a size of x, or beyond it, is x's end whatever its size."""
+    starts, ends, axes, steps = [*inputs, *[None] * (4 - len(inputs))]
+    arrays = [None if i is None else g.numbers(i, "where to cut") for i in (starts, axes, steps)]
+    stops = None
+    if ends is not None and ends.array is not None and ends.array.dtype == object:
+        named = axes_of(node, arrays[1]) or range(ends.array.size)
+        sizes = [x.shape[a] for a in named]
+        whole = [END if same_size(e, s) else e for e, s in zip(ends.array.reshape(-1), sizes, strict=True)]
+        ends = Value(ends.name, ends.shape, array=np.array([*whole, None], object)[:-1])
+    if ends is not None:
+        stops = g.numbers(ends, "where to cut")
+    ranges = ranges_of(node, x.rank, arrays[0], stops, *arrays[1:])
+    kept = [(a, b, e, s) for a, b, e, s in ranges if not (b == 0 and e >= END and s == 1)]
+    if not kept:
+        return x
+    limited = [(a, *(max(-END - 1, min(END, n)) for n in rest)) for a, *rest in kept]
+    names = ("axes", "starts", "ends", "steps")
+    return g.add("StridedSlice", x, **dict(zip(names, zip(*limited, strict=True), strict=True)))
