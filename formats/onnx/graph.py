@@ -310,7 +310,7 @@ class Graph:
         old = value.name
         for i in range(writer, len(self.layers)):
             layer = self.layers[i]
-            if old in layer.outputs or old in layer.inputs:
+            if old in layer.outputs or any(_same_name(t, old) for t in layer.inputs):
                 self.layers[i] = layer.replace(
                     inputs=[output if t is not None and _same_name(t, old) else t for t in layer.inputs],
                     outputs=[output if t == old else t for t in layer.outputs],
