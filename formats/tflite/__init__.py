@@ -14,11 +14,14 @@ computes with integers itself is refused, operator by operator.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...engine.errors import ConversionError, FbnetError, InputError
 from ...engine.format import importer
+from ...engine.layer import Layer
 from ...engine.net import Net
+from ...engine.tensor import Dim, Spec
 from ..layout import without_permutes
 from ..padding import without_pads
 from . import arithmetic, mediapipe, moving, product, window  # noqa: F401  they enter their operators
@@ -27,6 +30,7 @@ from .graph import Graph
 
 # What constants may take as fp32, besides four times the size of the file.
 MADE_BYTES = 640 << 20
+CUTTING = ("Slice", "StridedSlice", "Gather")
 
 
 @importer(".tflite")
@@ -55,5 +59,22 @@ def _convert(model: Model, path: Path) -> Net:
     g.walk()
     about = f"{path.name}, TensorFlow Lite" + (f", {model.description}" if model.description else "")
     net = without_pads(without_permutes(g.net(path.stem, {"source": about})))
-    image = all(spec.ndim == 4 for spec in net.inputs.values())
-    return net.loosened(not g.batch_fixed, (1, 2) if image and not g.sizes_fixed else ())
+    return _loosened(net, not g.batch_fixed, not g.sizes_fixed)
+
+
+def _loosened(net: Net, batch: bool, sizes: bool) -> Net:
+    """The net with N, H and W symbolic, if nothing was found against it and nothing is cut at a place of H or W."""
+    if sizes and net.inputs and all(spec.ndim == 4 for spec in net.inputs.values()):
+        free = net.loosened(batch, (1, 2))
+        if not any(_cuts_what_changes(layer, free.specs()) for layer in free.layers):
+            return free
+    return net.loosened(batch, ())
+
+
+def _cuts_what_changes(layer: Layer, specs: Mapping[str, Spec]) -> bool:
+    """Whether a layer takes places by number along an axis whose size may change, the batch's excepted."""
+    if layer.type not in CUTTING or (layer.type == "Slice" and not layer.points):
+        return False
+    shape = specs[layer.inputs[0]].shape
+    axes = layer.axes or range(len(layer.starts)) if layer.type == "StridedSlice" else [layer.axis]
+    return any(isinstance(shape[axis], Dim) for axis in axes if axis % len(shape))

@@ -99,9 +99,16 @@ def combined(g: Graph, operation: str, a: Value, b: Value) -> Value:
             found = _known(g, operation, b, a)
         if found is not None:
             return found
-    if a.array is None and b.array is None and a.rank != b.rank:
-        g.batch_fixed = True  # the axes of the smaller one are the last of the larger
-    return g.add("Binary", a, b, operation=operation)
+    return g.add("Binary", *widened(g, a, b), operation=operation)
+
+
+def widened(g: Graph, *values: Value) -> list[Value]:
+    """Operands that will be broadcast, with as many axes as the one that has most."""
+    rank = max(v.rank for v in values)
+    for v in values:
+        if v.rank < rank:  # its first axis meets another's
+            g.mixes(v, 0)
+    return [reshaped(g, v, [1] * (rank - v.rank) + list(v.shape)) for v in values]
 
 
 def _known(g: Graph, operation: str, x: Value, other: Value) -> Value | None:
@@ -123,7 +130,7 @@ def _known(g: Graph, operation: str, x: Value, other: Value) -> Value | None:
 
 
 def _with_constant(g: Graph, operation: str, x: Value, c: np.ndarray) -> Value | None:
-    """x <operation> c, if c is one number or a number a channel."""
+    """x <operation> c, if c is one number, or is one for each place along x's last axes."""
     if c.size == 1 and c.ndim <= x.rank:
         number = float(c.reshape(-1)[0])
         match operation:
@@ -142,18 +149,21 @@ def _with_constant(g: Graph, operation: str, x: Value, c: np.ndarray) -> Value |
             case "min":
                 return g.add("Clip", x, min=-HIGHEST, max=number)
         return None
-    if x.rank < 2 or c.ndim > x.rank or c.size != x.shape[-1] or c.shape[-1] != x.shape[-1]:
+    block = c.reshape(c.shape[next((a for a, s in enumerate(c.shape) if s != 1), 0) :])
+    if not 0 < block.ndim < x.rank or block.shape != x.shape[x.rank - block.ndim :]:
         return None
-    row = np.ascontiguousarray(c.reshape(-1))
+    if block.ndim > 1 and x.rank == 4:  # its H and W would be no neighbours of C in (N,C,H,W)
+        return None
+    axis = x.rank - block.ndim
     match operation:
         case "add":
-            return g.add("Bias", x, row, axis=x.rank - 1)
+            return g.add("Bias", x, block, axis=axis)
         case "sub":
-            return g.add("Bias", x, -row, axis=x.rank - 1)
+            return g.add("Bias", x, -block, axis=axis)
         case "mul":
-            return g.add("Scale", x, row, axis=x.rank - 1)
-        case "div" if row.all():
-            return g.add("Scale", x, 1 / row, axis=x.rank - 1)
+            return g.add("Scale", x, block, axis=axis)
+        case "div" if block.all():
+            return g.add("Scale", x, 1 / block, axis=axis)
     return None
 
 
@@ -181,14 +191,14 @@ def floor_div(g: Graph, node: Node, a: Value, b: Value) -> Value:
 
 @operator(*COMPARE)
 def compare(g: Graph, node: Node, a: Value, b: Value) -> Value:
-    return g.add("Compare", a, b, operation=node.type.lower())
+    return g.add("Compare", *widened(g, a, b), operation=node.type.lower())
 
 
 @operator("SELECT", "SELECT_V2")
 def select(g: Graph, node: Node, condition: Value, a: Value, b: Value) -> Value:
     if node.type == "SELECT" and condition.rank == 1 and a.rank > 1:  # of the old one: a truth for each row
         condition = reshaped(g, condition, [condition.shape[0], *[1] * (a.rank - 1)])
-    return g.add("Where", condition, a, b)
+    return g.add("Where", *widened(g, condition, a, b))
 
 
 @operator("CAST")
@@ -210,7 +220,7 @@ def stored_otherwise(g: Graph, node: Node, x: Value) -> Value:
 def softmax(g: Graph, node: Node, x: Value) -> Value:
     beta = node["beta"] if node.type == "SOFTMAX" else 1.0
     if x.rank < 2:
-        g.mixes(0)
+        g.mixes(x, 0)
     scaled = x if beta == 1 else g.add("Power", x, scale=beta)
     y = g.add("Softmax", scaled, axis=x.rank - 1)
     return g.add("Log", y) if node.type == "LOG_SOFTMAX" else y
@@ -233,7 +243,7 @@ def reduce(g: Graph, node: Node, x: Value, axes: Value) -> Value:
     over = sorted({a % x.rank for a in named})
     if not over:
         return x
-    g.mixes(*over)
+    g.mixes(x, *over)
     keep, names = bool(node["keep_dims"]), {"MEAN": "average", "REDUCE_MAX": "max"}
     if node.type in names and x.rank == 4 and over == [1, 2] and x.is_float:
         pooled = g.add("Pooling", turned(g, x), method=names[node.type], global_pooling=True)
@@ -247,7 +257,7 @@ def reduce(g: Graph, node: Node, x: Value, axes: Value) -> Value:
 def arg_max(g: Graph, node: Node, x: Value, axis: Value) -> Value:
     (at,) = g.integers(axis, "its axis")
     at = axis_of(g, x, at)
-    g.mixes(at)
+    g.mixes(x, at)
     y = g.add("ArgMax", x, axis=at, keep_dims=False, smallest=node.type == "ARG_MIN")
     kind = schema().enums["TensorType"].get(node["output_type"], "INT64")
     return y if y.spec.dtype.name == DTYPES.get(kind) else g.add("Cast", y, to=DTYPES.get(kind, "int64"))
@@ -257,7 +267,7 @@ def arg_max(g: Graph, node: Node, x: Value, axis: Value) -> Value:
 def top_k(g: Graph, node: Node, x: Value, k: Value) -> list[Value]:
     (count,) = g.integers(k, "how many")
     if x.rank < 2:
-        g.mixes(0)
+        g.mixes(x, 0)
     values, places = g.add("TopK", x, outputs=2, k=count, axis=x.rank - 1)
     return [values, g.add("Cast", places, to="int32")]
 
@@ -266,7 +276,7 @@ def top_k(g: Graph, node: Node, x: Value, k: Value) -> list[Value]:
 def cumsum(g: Graph, node: Node, x: Value, axis: Value) -> Value:
     (at,) = g.integers(axis, "its axis")
     at = axis_of(g, x, at)
-    g.mixes(at)
+    g.mixes(x, at)
     return g.add("CumSum", x, axis=at, exclusive=node["exclusive"], reverse=node["reverse"])
 
 

@@ -185,9 +185,9 @@ class Graph:
         if self._left < 0:
             raise Unsupported(f"its constants would need more than {self._budget >> 20} MB: refused")
 
-    def mixes(self, *axes: int) -> None:
-        """Say that an operator looks along these axes: if 0 is one of them, it is no batch."""
-        self.batch_fixed |= 0 in axes
+    def mixes(self, x: Value, *axes: int) -> None:
+        """Say that an operator looks along these axes of x: if 0 is one of them, it is no batch."""
+        self.batch_fixed |= 0 in axes and x.array is None
 
     def fresh(self, wanted: str) -> str:
         """`wanted`, or something like it that is not a tensor's name yet."""

@@ -14,7 +14,8 @@ CHANNELS_FIRST, CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 def permuted(g: Graph, x: Value, order: Sequence[int]) -> Value:
     """x with axis order[i] at place i; x itself if that is where it is."""
-    g.batch_fixed |= bool(order) and order[0] != 0
+    if order and order[0] != 0:
+        g.mixes(x, 0)
     return x if list(order) == list(range(x.rank)) else g.add("Permute", x, order=tuple(order))
 
 
@@ -48,15 +49,12 @@ def reshaped(g: Graph, x: Value, target: Sequence[int]) -> Value:
         return x
     lead = _common(old, new)
     tail = _common(old[lead:][::-1], new[lead:][::-1])
-    g.batch_fixed |= lead == 0
+    if lead == 0:
+        g.mixes(x, 0)
     inner, span = new[lead : len(new) - tail], len(old) - tail - lead  # this many axes of x become `inner`
-    if not new:
-        return g.add("Reshape", x, shape=())
-    if not inner:  # only ones go: they join a neighbour
-        lead, span, inner = (lead - 1, span + 1, old[lead - 1 : lead]) if lead else (0, span + 1, new[:1])
     if len(inner) == 1 and span > 1:
         return g.add("Flatten", x, axis=lead, end_axis=lead + span - 1)
-    if span and prod(inner[1:]):
+    if inner and span and prod(inner[1:]):
         inner[0] = -1
     return g.add("Reshape", x, shape=inner, axis=lead, num_axes=span)
 
@@ -89,15 +87,17 @@ def squeeze(g: Graph, node: Node, x: Value) -> Value:
     gone = named or [a for a, s in enumerate(x.shape) if s == 1]
     if any(x.shape[a] != 1 for a in gone):
         raise Unsupported(f"cannot squeeze axes {gone} of {x.spec}")
-    g.mixes(*gone)
-    return reshaped(g, x, [s for a, s in enumerate(x.shape) if a not in gone])
+    g.mixes(x, *gone)
+    for axis in sorted(gone, reverse=True):  # one by one, so that each says that it is 1 and has to be
+        x = reshaped(g, x, [*x.shape[:axis], *x.shape[axis + 1 :]])
+    return x
 
 
 @operator("EXPAND_DIMS")
 def expand_dims(g: Graph, node: Node, x: Value, axis: Value) -> Value:
     (at,) = g.integers(axis, "its axis")
     at = axis_of(g, x, at, x.rank + 1)
-    g.mixes(at)
+    g.mixes(x, at)
     return reshaped(g, x, [*x.shape[:at], 1, *x.shape[at:]])
 
 
@@ -109,14 +109,16 @@ def transpose(g: Graph, node: Node, x: Value, order: Value) -> Value:
 @operator("CONCATENATION")
 def concatenation(g: Graph, node: Node, *xs: Value) -> Value:
     axis = axis_of(g, xs[0], node["axis"])
-    g.mixes(axis)
+    for x in xs:
+        g.mixes(x, axis)
     return activated(g, node, g.add("Concat", *xs, axis=axis) if len(xs) > 1 else xs[0])
 
 
 @operator("PACK")
 def pack(g: Graph, node: Node, *xs: Value) -> Value:
     axis = axis_of(g, xs[0], node["axis"], xs[0].rank + 1)
-    g.mixes(axis)
+    for x in xs:
+        g.mixes(x, axis)
     wide = [reshaped(g, x, [*x.shape[:axis], 1, *x.shape[axis:]]) for x in xs]
     return g.add("Concat", *wide, axis=axis) if len(wide) > 1 else wide[0]
 
@@ -124,7 +126,7 @@ def pack(g: Graph, node: Node, *xs: Value) -> Value:
 @operator("UNPACK")
 def unpack(g: Graph, node: Node, x: Value) -> list[Value]:
     axis = axis_of(g, x, node["axis"])
-    g.mixes(axis)
+    g.mixes(x, axis)
     parts = _cut(g, x, axis, [1] * len(node.outputs))
     return [reshaped(g, p, [*x.shape[:axis], *x.shape[axis + 1 :]]) for p in parts]
 
@@ -146,7 +148,7 @@ def split_v(g: Graph, node: Node, x: Value, lengths: Value, axis: Value) -> list
 
 
 def _cut(g: Graph, x: Value, axis: int, parts: Sequence[int]) -> list[Value]:
-    g.mixes(axis)
+    g.mixes(x, axis)
     if sum(parts) != x.shape[axis] or min(parts, default=0) < 0:
         raise Unsupported(f"cannot cut {x.spec} along axis {axis} into {list(parts)}")
     if len(parts) == 1:
@@ -171,8 +173,7 @@ def strided(g: Graph, x: Value, ranges: Sequence[tuple[int, int, int]]) -> Value
     axes = [a for a, (s, e, step) in enumerate(ranges) if (s, e, step) != (0, x.shape[a], 1)]
     if not axes:
         return x
-    g.mixes(*axes)
-    g.sizes_fixed |= x.rank == 4 and (1 in axes or 2 in axes)
+    g.mixes(x, *axes)
     if (
         len(axes) == 1
         and ranges[axes[0]][2] == 1
@@ -235,7 +236,7 @@ def pad(g: Graph, node: Node, x: Value, pads: Value, value: Value | None = None)
     first = next((a for a, e in enumerate(ends) if e != (0, 0)), None)
     if first is None:
         return x
-    g.mixes(first)
+    g.mixes(x, first)
     given = [e[0] for e in ends[first:]] + [e[1] for e in ends[first:]]
     if node.type != "MIRROR_PAD":
         fill = 0.0 if value is None else float(g.numbers(value, "its value").item())
@@ -258,7 +259,6 @@ def _symmetric(g: Graph, x: Value, axis: int, ends: tuple[int, int]) -> Value:
     places = [*here[:before][::-1], *here, *here[::-1][:after]]
     if not any(ends):
         return x
-    g.sizes_fixed = True
     return g.add("Gather", x, np.array(places, np.int64), axis=axis)
 
 
@@ -267,33 +267,33 @@ def gather(g: Graph, node: Node, x: Value, indices: Value) -> Value:
     axis = axis_of(g, x, node["axis"])
     if node["batch_dims"]:
         raise Unsupported(f"batch_dims={node['batch_dims']} is not supported")
-    g.mixes(axis)
+    g.mixes(x, axis)
     return g.add("Gather", x, indices, axis=axis)
 
 
 @operator("GATHER_ND")
 def gather_nd(g: Graph, node: Node, x: Value, indices: Value) -> Value:
-    g.mixes(0)
+    g.mixes(x, 0)
     return g.add("GatherND", x, indices)
 
 
 @operator("TILE")
 def tile(g: Graph, node: Node, x: Value, repeats: Value) -> Value:
     times = g.integers(repeats, "its repeats")
-    g.mixes(*(a for a, n in enumerate(times) if n != 1))
+    g.mixes(x, *(a for a, n in enumerate(times) if n != 1))
     return g.add("Tile", x, repeats=times)
 
 
 @operator("BROADCAST_TO")
 def broadcast_to(g: Graph, node: Node, x: Value, shape: Value) -> Value:
-    g.mixes(0)
+    g.mixes(x, 0)
     return g.add("Expand", x, shape=g.integers(shape, "the new sizes"))
 
 
 @operator("REVERSE_V2")
 def reverse(g: Graph, node: Node, x: Value, axes: Value) -> Value:
     named = [axis_of(g, x, a) for a in g.integers(axes, "its axes")]
-    g.mixes(*named)
+    g.mixes(x, *named)
     ends = [-s - 1 for s in (x.shape[a] for a in named)]
     return g.add("StridedSlice", x, starts=[-1] * len(named), ends=ends, axes=named, steps=[-1] * len(named))
 
@@ -333,7 +333,8 @@ def _blocks(g: Graph, x: Value, block: Value, ends: Value) -> tuple[list[int], l
         raise Unsupported(
             f"its input is {x.spec} and its blocks are {sizes}: images in blocks of two sizes are known"
         )
-    g.batch_fixed = g.sizes_fixed = True
+    g.mixes(x, 0)
+    g.sizes_fixed = True
     return sizes, numbers.tolist()
 
 

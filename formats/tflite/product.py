@@ -25,7 +25,6 @@ def fully_connected(g: Graph, node: Node, x: Value, w: Value, b: Value | None = 
     else:
         rows = reshaped(g, x, [-1, k])
     if rows.rank == 1:
-        g.mixes(0)
         y = g.add("InnerProduct", reshaped(g, rows, [1, k]), w, b, axis=1)
         return activated(g, node, reshaped(g, y, [w.shape[0]]))
     return activated(g, node, g.add("InnerProduct", rows, w, b, axis=rows.rank - 1))
@@ -43,5 +42,6 @@ def batch_matmul(g: Graph, node: Node, a: Value, b: Value) -> Value:
         rows = b.array if node["adj_y"] else np.ascontiguousarray(b.array.T)
         return g.add("InnerProduct", a, rows, axis=a.rank - 1)
     if min(a.rank, b.rank) == 2 or a.rank != b.rank:
-        g.mixes(0)
+        g.mixes(a, 0)
+        g.mixes(b, 0)
     return g.add("MatMul", a, b, transpose_b=node["adj_y"])
