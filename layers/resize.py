@@ -88,15 +88,18 @@ class Resize(Layer):
         """The new size along one axis of an image."""
         if self.size:
             return self.size[axis]
-        exact = Fraction(self.scale[axis]).limit_denominator(4096)  # 1/3 as a float is meant as 1/3
-        if abs(exact - self.scale[axis]) > 1e-6 * self.scale[axis]:
-            exact = Fraction(self.scale[axis])
+        exact = self._exact(axis)
         return size * exact.numerator // exact.denominator
+
+    def _exact(self, axis: int) -> Fraction:
+        """The scale along one axis; 1/3 as a float is meant as 1/3."""
+        exact = Fraction(self.scale[axis]).limit_denominator(4096)
+        return exact if abs(exact - self.scale[axis]) <= 1e-6 * self.scale[axis] else Fraction(self.scale[axis])
 
     def places(self, size: int, axis: int) -> np.ndarray:
         """Where along one axis of x, in pixels whose middles are whole numbers, y's pixels lie."""
         out = int(self._resized(size, axis))
-        step = size / out if self.size else 1 / self.scale[axis]
+        step = size / out if self.size else float(1 / self._exact(axis))
         i = np.arange(out, dtype=np.float64)
         usual = (
             "align_corners" if self.corners else "asymmetric" if self.method == "nearest" else "half_pixel"
@@ -125,7 +128,7 @@ class Resize(Layer):
         if self.method == "nearest":
             cells, parts = self._rounded(at)[:, None], np.ones((len(at), 1))
         else:
-            cells, parts = self._weights(at, 1 / (size / len(at) if self.size else 1 / self.scale[axis]))
+            cells, parts = self._weights(at, len(at) / size if self.size else self.scale[axis])
         if self.exclude_outside and self.method != "nearest":
             parts = np.where((cells < 0) | (cells >= size), 0, parts)
             parts = parts / parts.sum(1, keepdims=True)

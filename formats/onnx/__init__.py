@@ -4,7 +4,8 @@
     functions    operators that are defined by others, and If and Loop
     graph        the walk over the nodes, and the table that operators are entered in
     fold         what is known before the net runs: constants, and the arithmetic of shapes
-    arithmetic, convolution, elementwise, moving, norm, reduce, select      the operators, each a small function
+    arithmetic, convolution, elementwise, frame, moving, norm, pooling, product, recurrent, reduce, select
+                 the operators, each a small function
     export       the way out, Net -> .onnx, with its own walk and tables
 
 After the walk, two clean-ups that other formats share: `..layout` removes transposes, `..padding` joins padding with
@@ -23,7 +24,19 @@ from ...engine.net import Net
 from ...engine.tensor import Dim, Spec
 from ..layout import without_permutes
 from ..padding import without_pads
-from . import arithmetic, convolution, elementwise, moving, norm, reduce, select  # noqa: F401  they enter their operators
+from . import (  # noqa: F401  they enter their operators
+    arithmetic,
+    convolution,
+    elementwise,
+    frame,
+    moving,
+    norm,
+    pooling,
+    product,
+    recurrent,
+    reduce,
+    select,
+)
 from .export import write
 from .file import array_of, load
 from .fold import fold

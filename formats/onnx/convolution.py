@@ -1,47 +1,39 @@
-"""Operators with a window: convolution, its transpose, pooling, padding."""
+"""Convolution and its transpose, along one, two or three axes. A line is an image of height 1."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 from ...engine.tensor import Dim
-from .fold import axes_of
 from .graph import Graph, Node, Unsupported, Value, operator
-from .moving import inverse, permuted
-
-LOWEST = float(np.finfo(np.float32).min)
+from .moving import reshaped
 
 
-def _plane(x: Value) -> tuple[int, int]:
-    """H and W of an image tensor."""
-    if x.rank != 4:
-        raise Unsupported(f"its input has {x.rank} dimensions; only images (N,C,H,W) are supported")
-    return x.shape[2], x.shape[3]
-
-
-def _pair(node: Node, key: str) -> tuple[int, int]:
-    """An attribute with one number for H and one for W; (1, 1) if it is not given."""
-    given = node.get(key) or (1, 1)
-    if len(given) != 2:
-        raise Unsupported(f"{key}={list(given)}: two numbers wanted")
-    return tuple(given)
-
-
-def _pads(g: Graph, node: Node, x: Value, window: Sequence[int]) -> tuple[int, ...]:
-    """Padding (top, left, bottom, right) of a window that moves over x; `window` counts its dilation in."""
-    plane, stride = _plane(x), _pair(node, "strides")
-    match node.get("auto_pad", "NOTSET"):
-        case "VALID":
-            return (0, 0, 0, 0)
-        case "SAME_UPPER" | "SAME_LOWER" as rule:
-            ends = [_same(g, s, k, t, rule) for s, k, t in zip(plane, window, stride, strict=True)]
-            return (ends[0][0], ends[1][0], ends[0][1], ends[1][1])
-    given = tuple(node.get("pads") or (0, 0, 0, 0))
-    if len(given) != 4 or min(given) < 0:
-        raise Unsupported(f"pads={list(given)}: four numbers from 0 wanted")
+def numbers(node: Node, key: str, axes: int, default: int = 1) -> list[int]:
+    """An attribute with one number for each axis."""
+    given = list(node.get(key) or [default] * axes)
+    if len(given) != axes:
+        raise Unsupported(f"{key}={given}: {axes} numbers wanted")
     return given
+
+
+def pads_of(g: Graph, node: Node, x: Value, window: Sequence[int]) -> tuple[int, ...]:
+    """Padding of a window that moves over x, before every axis and then after; `window` counts its dilation in."""
+    axes = len(window)
+    rule = node.get("auto_pad", "NOTSET")
+    if rule == "VALID":
+        return (0,) * (2 * axes)
+    if rule in ("SAME_UPPER", "SAME_LOWER"):
+        strides = numbers(node, "strides", axes)
+        ends = [_same(g, s, k, t, rule) for s, k, t in zip(x.shape[2:], window, strides, strict=True)]
+        return (*(e[0] for e in ends), *(e[1] for e in ends))
+    given = numbers(node, "pads", 2 * axes, 0)
+    if min(given) < 0:
+        raise Unsupported(f"pads={given}: numbers from 0 wanted")
+    return tuple(given)
 
 
 def _same(g: Graph, size: int, window: int, stride: int, rule: str) -> tuple[int, int]:
@@ -63,37 +55,74 @@ def _same(g: Graph, size: int, window: int, stride: int, rule: str) -> tuple[int
     return start, total - start
 
 
-def _kernel(node: Node, w: Value) -> tuple[int, int]:
+def spatial(x: Value) -> int:
+    """How many axes of an image, a line or a volume there are. Raises Unsupported if there are none, or more."""
+    if not 3 <= x.rank <= 5:
+        raise Unsupported(
+            f"its input has {x.rank} dimensions; (N,C,W), (N,C,H,W) and (N,C,D,H,W) are supported"
+        )
+    return x.rank - 2
+
+
+def widened(g: Graph, x: Value, axes: int) -> Value:
+    """A tensor or a constant with axes of size 1 put in before its spatial axes, until there are `axes` of them."""
+    shape = [*x.shape[:2], *[1] * (axes - (x.rank - 2)), *x.shape[2:]]
+    if x.array is None:
+        return reshaped(g, x, shape)
+    array = g.numbers(x).reshape(tuple(map(int, shape)))
+    return x if array.shape == x.shape else Value(g.fresh(f"{x.name}/reshaped"), array.shape, array=array)
+
+
+def narrowed(g: Graph, y: Value, axes: int) -> Value:
+    """The way back: without the first of the spatial axes, which are of size 1."""
+    return reshaped(g, y, [*y.shape[:2], *y.shape[2 + (y.rank - 2 - axes) :]])
+
+
+def widened_pads(pads: Sequence[int], more: int) -> tuple[int, ...]:
+    """Padding with none along `more` axes in front."""
+    half = len(pads) // 2
+    return (*[0] * more, *pads[:half], *[0] * more, *pads[half:])
+
+
+def _kernel(node: Node, x: Value, w: Value) -> list[int]:
     """The size of a convolution's window, which its weights have."""
-    if w.rank != 4:
-        raise Unsupported(f"its window has {w.rank - 2} dimensions; only KH, KW are supported")
-    kernel = (int(w.shape[2]), int(w.shape[3]))
-    if tuple(node.get("kernel_shape", kernel)) != kernel:
+    kernel = [int(k) for k in w.shape[2:]]
+    if spatial(x) != len(kernel):
+        raise Unsupported(f"its weights are {list(w.shape)} but its input has {x.rank} dimensions")
+    if list(node.get("kernel_shape", kernel)) != kernel:
         raise Unsupported(f"kernel_shape={node.get('kernel_shape')} but its weights are {list(w.shape)}")
     return kernel
 
 
 @operator("Conv")
 def conv(g: Graph, node: Node, x: Value, w: Value, b: Value | None = None) -> Value:
-    kernel, dilation = _kernel(node, w), _pair(node, "dilations")
+    kernel = _kernel(node, x, w)
+    axes = len(kernel)
+    dilation, stride = numbers(node, "dilations", axes), numbers(node, "strides", axes)
     window = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
-    return g.add(
-        "Convolution", x, w, b,
-        stride=_pair(node, "strides"), pad=_pads(g, node, x, window), dilation=dilation, group=node.get("group", 1),
+    pads = pads_of(g, node, x, window)
+    group, more = node.get("group", 1), 1 if axes == 1 else 0
+    ones = [1] * more
+    y = g.add(
+        "Convolution3D" if axes == 3 else "Convolution", widened(g, x, axes + more), widened(g, w, axes + more), b,
+        stride=ones + stride, dilation=ones + dilation, pad=widened_pads(pads, more), group=group,
     )  # fmt: skip
+    return narrowed(g, y, axes)
 
 
 @operator("ConvTranspose")
 def conv_transpose(g: Graph, node: Node, x: Value, w: Value, b: Value | None = None) -> Value:
-    kernel, extra = _kernel(node, w), list(node.get("output_padding") or (0, 0))
-    stride, dilation = _pair(node, "strides"), _pair(node, "dilations")
+    kernel = _kernel(node, x, w)
+    axes = len(kernel)
+    extra = numbers(node, "output_padding", axes, 0)
+    stride, dilation = numbers(node, "strides", axes), numbers(node, "dilations", axes)
     window = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     rule, wanted = node.get("auto_pad", "NOTSET"), node.get("output_shape")
     if wanted is None and rule in ("NOTSET", "VALID"):
-        pads = _pads(g, node, x, window)
+        pads = pads_of(g, node, x, window)
     else:
-        begin, end = [0, 0], [0, 0]
-        for i, size in enumerate(_plane(x)):
+        begin, end = [0] * axes, [0] * axes
+        for i, size in enumerate(x.shape[2:]):
             if wanted is None:  # SAME: size * stride comes out, whatever the size
                 total = window[i] - stride[i] + extra[i]
             elif isinstance(size, Dim):
@@ -102,96 +131,43 @@ def conv_transpose(g: Graph, node: Node, x: Value, w: Value, b: Value | None = N
                 )
             else:
                 g.sizes_fixed = True
-                total = (size - 1) * stride[i] + extra[i] + window[i] - wanted[len(wanted) - 2 + i]
+                total = (size - 1) * stride[i] + extra[i] + window[i] - wanted[len(wanted) - axes + i]
             extra[i] += max(0, -total)
             end[i] = max(0, total) // 2 if rule != "SAME_UPPER" else -(-max(0, total) // 2)
             begin[i] = max(0, total) - end[i]
         pads = (*begin, *end)
-    return g.add(
-        "Deconvolution", x, w, b,
-        stride=stride, pad=pads, dilation=dilation, group=node.get("group", 1), output_pad=extra,
+    more = 1 if axes == 1 else 0
+    ones = [1] * more
+    y = g.add(
+        "Deconvolution3D" if axes == 3 else "Deconvolution", widened(g, x, axes + more), widened(g, w, axes + more), b,
+        stride=ones + stride, dilation=ones + dilation, pad=widened_pads(pads, more), group=node.get("group", 1),
+        output_pad=[0] * more + extra,
     )  # fmt: skip
+    return narrowed(g, y, axes)
 
 
-@operator("MaxPool", "AveragePool")
-def pool(g: Graph, node: Node, x: Value) -> Value:
-    _plane(x)
-    kernel = _pair(node, "kernel_shape")
-    if _pair(node, "dilations") != (1, 1):
-        raise Unsupported(f"dilations={node.get('dilations')}: pooling windows have no holes here")
-    average = node.type == "AveragePool"
-    return g.add(
-        "Pooling", x,
-        method="average" if average else "max", kernel=kernel, stride=_pair(node, "strides"),
-        pad=_pads(g, node, x, kernel), ceil=bool(node.get("ceil_mode", 0)),
-        count_pad=bool(node.get("count_include_pad", 0)) if average else True,
-    )  # fmt: skip
-
-
-@operator("GlobalAveragePool", "GlobalMaxPool")
-def global_pool(g: Graph, node: Node, x: Value) -> Value:
-    _plane(x)
-    return g.add(
-        "Pooling", x, method="max" if node.type == "GlobalMaxPool" else "average", global_pooling=True
-    )
-
-
-@operator("Pad")
-def pad(
-    g: Graph,
-    node: Node,
-    x: Value,
-    pads: Value | None = None,
-    value: Value | None = None,
-    axes: Value | None = None,
-) -> Value:
-    """Pads any axes, two at a time: the layer pads the last two, so others are turned there and back."""
-    given = axes_of(node, None if pads is None else g.numbers(pads, "its pads"), "pads") or []
-    over = axes_of(node, None if axes is None else g.numbers(axes, "the axes")) or list(range(x.rank))
-    if len(given) != 2 * len(over):
-        raise Unsupported(f"pads={given} for {len(over)} axes")
-    ends = {a % x.rank: (given[i], given[i + len(over)]) for i, a in enumerate(over)}
-    ends = {a: e for a, e in ends.items() if e != (0, 0)}
-    if any(n < 0 for e in ends.values() for n in e):
-        raise Unsupported(f"pads={given}: cuts instead of padding")
-    fill = node.get("value", 0.0) if value is None else float(g.numbers(value, "its value").item())
-    mode = node.get("mode", "constant")
-    if mode != "constant":
-        if ends and not (mode == "edge" and _only_maxima(g, node.outputs[0], ends)):
-            raise Unsupported(f"mode={mode!r}: only padding with a constant is supported")
-        fill = LOWEST
-    todo = sorted(ends)
-    while todo:
-        pair, todo = todo[:2], todo[2:]
-        if len(pair) == 1:  # with a neighbour that gets nothing, H with W if it can be
-            free = [a for a in range(x.rank) if a != pair[0]]
-            if not free:
-                raise Unsupported("pads a tensor of one dimension")
-            pair = sorted((pair[0], free[-1]))
-        order = [a for a in range(x.rank) if a not in pair] + pair
-        (top, bottom), (left, right) = (ends.pop(a, (0, 0)) for a in pair)  # each is padded once
-        padded = g.add("Pad", permuted(g, x, order), pads=(top, left, bottom, right), value=max(fill, LOWEST))
-        x = permuted(g, padded, inverse(order))
-    return x
-
-
-def _only_maxima(g: Graph, name: str, ends: dict[int, tuple[int, int]]) -> bool:
-    """True if only maxima are taken of a tensor, over windows that hold more than its padding.
-
-    A window at the edge then holds the cell that was repeated anyway, so padding with something below every
-    number gives the same maximum.
-    """
-    readers = g.consumers.get(name, [])
-    return (
-        bool(readers)
-        and name not in g.outputs
-        and all(
-            reader.type == "MaxPool"
-            and reader.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
-            and not any(reader.get("pads") or ())
-            and not reader.get("ceil_mode", 0)
-            and len(reader.get("kernel_shape") or ()) == 2
-            and all(axis >= 2 and max(e) < reader.get("kernel_shape")[axis - 2] for axis, e in ends.items())
-            for reader in readers
-        )
+@operator("Col2Im")
+def col2im(g: Graph, node: Node, x: Value, image: Value, block: Value) -> Value:
+    """Every column spread into its window: a transposed convolution whose filters each have a single 1."""
+    size = [int(s) for s in g.numbers(image, "its image_shape").reshape(-1)]
+    kernel = [int(k) for k in g.numbers(block, "its block_shape").reshape(-1)]
+    axes, cells = len(size), prod(kernel)
+    if not 1 <= axes <= 3:
+        raise Unsupported(f"its image has {axes} axes; 1, 2 or 3 are supported")
+    dilation, stride = numbers(node, "dilations", axes), numbers(node, "strides", axes)
+    pads = numbers(node, "pads", 2 * axes, 0)
+    places, extra = [], []
+    for i in range(axes):
+        room = size[i] + pads[i] + pads[i + axes] - dilation[i] * (kernel[i] - 1) - 1
+        places.append(room // stride[i] + 1)
+        extra.append(room % stride[i])
+    channels = int(x.shape[1]) // cells
+    g.claim(4 * channels * cells * cells)
+    filters = np.tile(np.eye(cells, dtype=np.float32), (channels, 1)).reshape(channels * cells, 1, *kernel)
+    taken = reshaped(g, x, [x.shape[0], x.shape[1], *places])
+    spread = Node("ConvTranspose", node.name, node.inputs[:1], node.outputs, {
+        "strides": stride, "dilations": dilation, "pads": pads, "group": channels, "output_padding": extra,
+    }, node.opset, node.source)  # fmt: skip
+    return conv_transpose(
+        g, spread, taken, Value(g.fresh(f"{node.name}/filters"), filters.shape, array=filters)
     )

@@ -68,9 +68,16 @@ def resize(w: Writer, layer: Layer, x: Value) -> str:
         rule["nearest_mode"] = layer.rounding
     if layer.method == "cubic":
         rule["cubic_coeff_a"] = layer.cubic
-    if layer.region or layer.antialias or layer.exclude_outside:
-        raise Unsupported("antialiasing, a region and excluded cells are not exported")
-    return w.node("Resize", x, None, scales, sizes, mode=layer.method, **rule)
+    if layer.exclude_outside:
+        rule["exclude_outside"] = 1
+    if layer.antialias:  # known from opset 18 on
+        raise Unsupported("antialiasing is not exported")
+    region = None
+    if layer.region:
+        top, left, bottom, right = layer.region
+        region = np.array([0, 0, top, left, 1, 1, bottom, right], np.float32)
+        rule["extrapolation_value"] = layer.outside
+    return w.node("Resize", x, region, scales, sizes, mode=layer.method, **rule)
 
 
 @written("Dropout")

@@ -24,11 +24,8 @@ from fbnet.formats.onnx.writer import table, written
 # What ONNX can express and our importer may have no layer for.
 ONE_WAY = (
     "GELU()",
-    "LayerNorm(",
     "MVN(across_channels=True)",
     "MVN(normalize_variance=False)",
-    "MatMul(",
-    "Resize(",
 )
 
 
@@ -95,6 +92,8 @@ def one_layer(case: Any) -> tuple[Net, dict[str, np.ndarray]]:
 def test_every_layer(case, agree):
     if case.layer.type not in table:
         pytest.skip(f"{case.layer.type} is not written as ONNX")
+    if getattr(case.layer, "antialias", False):
+        pytest.skip("opset 17, which is written, has no antialiasing")
     net, inputs = one_layer(case)
     back = not repr(case.layer).startswith(ONE_WAY)
     agree(net, inputs, back)

@@ -93,11 +93,13 @@ def test_nodes_that_no_output_needs_are_left_out(convert, types):
 def test_optional_results_are_only_refused_when_needed(agree, convert):
     pool = N("MaxPool", ["x"], ["m", "where"], kernel_shape=[2, 2])
     assert len(agree(pool, X, outputs=["m"])) == 1
-    message = r"m \(MaxPool\): its output 'where' has no counterpart"
+    drop = N("Dropout", ["x"], ["d", "mask"])
+    assert len(convert(drop, X, outputs=["d"])) == 1
+    message = r"d \(Dropout\): its output 'mask' has no counterpart"
     with pytest.raises(ConversionError, match=message):
-        convert([pool, N("Cast", ["where"], ["y"], to=1)], X)
+        convert([drop, N("Cast", ["mask"], ["y"], to=1)], X)
     with pytest.raises(ConversionError, match=message):
-        convert(pool, X, outputs=["m", "where"])
+        convert(drop, X, outputs=["d", "mask"])
 
 
 def test_half_and_double_become_fp32(convert, model):

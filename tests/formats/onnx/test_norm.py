@@ -42,9 +42,40 @@ def test_matmul_of_two_tensors(agree):
     agree(N("MatMul", ["a", "b"], ["y"]), {"a": (3, 5), "b": (5, 2)})
 
 
-def test_matmul_of_batches_is_refused(convert):
-    with pytest.raises(ConversionError, match=r"multiplies 3 by 3 dimensions"):
-        convert(N("MatMul", ["a", "b"], ["y"]), {"a": (2, 3, 5), "b": (2, 5, 2)})
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((2, 3, 5), (2, 5, 2)), ((4, 1, 3, 5), (2, 5, 2)), ((5,), (2, 5, 3)), ((3, 5), (5,)), ((5,), (5,))],
+    ids=str,
+)
+def test_matmul_broadcasts(a, b, agree):
+    agree(N("MatMul", ["a", "b"], ["y"]), {"a": a, "b": b})
+
+
+EINSUMS = {
+    "ij,jk->ik": [(3, 5), (5, 2)], "bhqd,bhkd->bhqk": [(2, 3, 4, 5), (2, 3, 6, 5)], "...ij,...jk": [(2, 3, 5), (1, 5, 2)],
+    "i,j->ij": [(3,), (4,)], "ij->ji": [(3, 4)], "ijk->k": [(2, 3, 4)], "ii->i": [(4, 4)], "bii->b": [(2, 3, 3)],
+    "ab,bc,cd->ad": [(2, 3), (3, 4), (4, 5)], "bchw,bc->bhw": [(2, 3, 4, 5), (2, 3)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("equation", EINSUMS)
+def test_einsum(equation, agree):
+    names = "abc"[: len(EINSUMS[equation])]
+    agree(
+        N("Einsum", list(names), ["y"], equation=equation), dict(zip(names, EINSUMS[equation], strict=True))
+    )
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_layer_normalization(axis, agree, types):
+    shape = (4, 6) if axis == 1 else (6,)
+    node = N("LayerNormalization", ["x", "s", "b"], ["y"], axis=axis, epsilon=1e-3)
+    assert types(agree(node, {"x": (2, 4, 6)}, {"s": shape, "b": shape})) == ["LayerNorm"]
+
+
+def test_instance_normalization(agree, types):
+    node = N("InstanceNormalization", ["x", "s", "b"], ["y"])
+    assert types(agree(node, {"x": (2, 4, 5, 6)}, {"s": (4,), "b": (4,)})) == ["GroupNorm"]
 
 
 @pytest.mark.parametrize("opset", [7, 9, 14, 15])
