@@ -3,12 +3,14 @@
     net = fbnet.convert("deploy.prototxt", "weights.caffemodel")
 
 The way: schema (what the files' fields are) -> prototxt (read, old spellings upgraded) -> graph (what of it runs
-when it is deployed) -> mapping (a layer for a layer, with its weights) -> Net.
+when it is deployed) -> the tables of what each type is in layers (mapping, moving, detection, recurrent), with their
+weights -> Net.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,11 @@ from ...engine.errors import ConversionError, FbnetError, FileError, InputError,
 from ...engine.format import importer
 from ...engine.layer import Layer
 from ...engine.net import Net
-from ...engine.tensor import Spec
+from ...engine.tensor import Spec, Tensor
 from ..labels import read_labels
+from . import detection, moving, recurrent  # noqa: F401  they enter their types
 from .graph import MOST_ELEMENTS, Graph, deployed
-from .mapping import converted, converters
+from .mapping import Source, convert, converters
 from .prototxt import read_prototxt
 from .random_weights import RandomWeights
 from .weights import CaffemodelWeights, MissingWeights, Weights
@@ -60,8 +63,8 @@ def read_caffe(
                 f"{prototxt}: has no input {name!r}.{did_you_mean(name, graph.inputs)} It has: {known}"
             )
     weights = _weights(caffemodel, random_weights)
-    layers, problems = _layers(graph, weights)
-    missing = weights.missing()
+    found = _converted(graph, weights)
+    missing, problems = weights.missing(), found.problems
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise ConversionError(
@@ -76,7 +79,22 @@ def read_caffe(
         metadata["image"] = prepared
     inputs = {name: Spec(shape) for name, shape in graph.inputs.items() if shape is not None}
     name = net.name or prototxt.stem
-    return Net(layers, inputs, outputs=graph.outputs, name=name, metadata=metadata).loosened()
+    tight = Net(found.layers, inputs, found.constants, graph.outputs, name=name, metadata=metadata)
+    loose = tight.loosened()
+    if not found.sizes_fixed:
+        return loose
+    specs = {k: v.replace(shape=[*v.shape[:1], *tight.inputs[k].shape[1:]]) for k, v in loose.inputs.items()}
+    return loose.replace(inputs=specs)
+
+
+@dataclass
+class _Converted:
+    """What the nodes have become, and what is in the way. sizes_fixed: the net is for one height and width alone."""
+
+    layers: list[Layer] = field(default_factory=list)
+    constants: dict[str, Tensor] = field(default_factory=dict)
+    sizes_fixed: bool = False
+    problems: list[str] = field(default_factory=list)
 
 
 def _told_apart(paths: Sequence[Path]) -> tuple[Path, Path | None]:
@@ -108,29 +126,37 @@ def _weights(caffemodel: Path | None, seed: int | None) -> Weights:
     return RandomWeights(seed)
 
 
-def _layers(graph: Graph, weights: Weights) -> tuple[list[Layer], list[str]]:
-    """Every node as a layer, and all problems. What reads a tensor that a problem left unknown is passed over."""
-    layers: list[Layer] = []
-    problems = list(graph.problems)
+def _converted(graph: Graph, weights: Weights) -> _Converted:
+    """Every node as layers, and all problems. What reads a tensor that a problem left unknown is passed over."""
+    found = _Converted(problems=list(graph.problems))
     specs = {name: Spec(shape) for name, shape in graph.inputs.items() if shape is not None}
     for node in graph.nodes:
         known = [specs[name] for name in node.inputs if name in specs]
         if node.type in converters and len(known) < len(node.inputs):
             continue
+        source = Source(node, known, weights)
         try:
-            layer = converted(node, known, weights)
-            wired = [specs[i] if isinstance(i, str) else i.spec for i in layer.inputs]
-            results = layer.infer_outputs(wired)
-            if max(r.size for r in results) > MOST_ELEMENTS:
-                raise ConversionError(f"its result would be {', '.join(map(str, results))}: too large")
+            made = convert(source)
+            specs |= {name: constant.spec for name, constant in source.constants.items()}
+            for layer in made:
+                wired = [
+                    None if i is None else specs[i] if isinstance(i, str) else i.spec for i in layer.inputs
+                ]
+                results = layer.infer_outputs(wired)
+                if max(r.size for r in results) > MOST_ELEMENTS:
+                    raise ConversionError(f"its result would be {', '.join(map(str, results))}: too large")
+                specs.update(zip(layer.outputs, results, strict=True))
         except FileError:
             raise
         except FbnetError as error:
             text = str(error)
-            problems.append(text if text.startswith(f"{node.name} (") else f"{node}: {text}")
+            found.problems.append(text if text.startswith(f"{node.name} (") else f"{node}: {text}")
             continue
-        specs.update(zip(layer.outputs, results, strict=True))
-        weights.follow(layer)
-        layers.append(layer)
+        for layer in made:
+            weights.follow(layer)
+        found.layers += made
+        found.constants |= source.constants
+        found.sizes_fixed |= source.sizes_fixed
     weights.finish()
-    return layers, problems + weights.problems
+    found.problems += weights.problems
+    return found

@@ -4,13 +4,14 @@
     def elu(s: Source) -> Layer:
         return s.layer("ELU", alpha=s.param.elu_param.alpha)
 
-A function that meets something it cannot express raises ConversionError with the reason.
+A function that meets something it cannot express raises ConversionError with the reason. What takes several layers puts
+the others before the one that it returns: s.add("Flatten", ...).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -23,16 +24,26 @@ from .graph import Node
 from .prototxt import enum_name, shortest
 from .weights import Weights
 
-converters: dict[str, Callable[[Source], Layer]] = {}
+Converter = Callable[["Source"], "Layer | None"]
+converters: dict[str, Converter] = {}
+SOURCES = ("Parameter",)  # types that read no blob
 
 
 @dataclass
 class Source:
-    """A Caffe layer to be converted: its node, the specs of its inputs, and where its weights are."""
+    """A Caffe layer to be converted: its node, the specs of its inputs, and where its weights are.
+
+    layers       layers that had to be put before the last one, which the converter returns
+    constants    tensor -> the constant that it is
+    sizes_fixed  True once something was worked out from the height or width of an image
+    """
 
     node: Node
     specs: list[Spec]
     weights: Weights
+    layers: list[Layer] = field(default_factory=list)
+    constants: dict[str, Tensor] = field(default_factory=dict)
+    sizes_fixed: bool = False
 
     @property
     def param(self) -> Any:
@@ -56,39 +67,65 @@ class Source:
             raise ConversionError(f"reads {len(self.node.inputs)} blobs, but only one is known")
         return self.layer_of(type, *self.node.inputs, *constants, **attributes)
 
-    def layer_of(self, type: str, *inputs: Tensor | str, **attributes: Any) -> Layer:
-        """As `layer`, with all inputs given."""
-        if type not in layers:
-            raise ConversionError(f"no layer {type!r} is registered")
-        for name, value in attributes.items():
-            if isinstance(value, float):
-                attributes[name] = shortest(value)
-        return layers[type](*inputs, name=self.node.name, outputs=self.node.outputs, **attributes)
+    def layer_of(
+        self, type: str, *inputs: Tensor | str, outputs: Sequence[str] = (), **attributes: Any
+    ) -> Layer:
+        """As `layer`, with all inputs given. `outputs`: if they are not all the node's."""
+        return _made(type, inputs, self.node.name, outputs or self.node.outputs, attributes)
+
+    def add(self, type: str, *inputs: Tensor | str, outputs: int = 1, **attributes: Any) -> list[str]:
+        """Put a layer before the last one; the names of what it writes."""
+        name = f"{self.node.name}:{type.lower()}{len(self.layers)}"
+        names = [name] if outputs == 1 else [f"{name}.{i}" for i in range(outputs)]
+        self.layers.append(_made(type, inputs, name, names, attributes))
+        return names
+
+    def image(self, index: int = 0) -> tuple[int, int]:
+        """H and W of an input. Whoever asks makes a net for this size alone."""
+        if self.specs[index].ndim != 4:
+            raise ConversionError(f"its input is {self.specs[index]}, but images are (N, C, H, W)")
+        self.sizes_fixed = True
+        return self.specs[index].shape[2], self.specs[index].shape[3]
 
 
-def caffe(*types: str) -> Callable[[Callable[[Source], Layer]], Callable[[Source], Layer]]:
+def _made(
+    type: str, inputs: Sequence[Tensor | str], name: str, outputs: Sequence[str], attributes: dict[str, Any]
+) -> Layer:
+    if type not in layers:
+        raise ConversionError(f"no layer {type!r} is registered")
+    for key, value in attributes.items():
+        if isinstance(value, float):
+            attributes[key] = shortest(value)
+        elif isinstance(value, tuple):
+            attributes[key] = tuple(shortest(v) if isinstance(v, float) else v for v in value)
+    return layers[type](*inputs, name=name, outputs=outputs, **attributes)
+
+
+def caffe(*types: str) -> Callable[[Converter], Converter]:
     """Register a function for these Caffe types."""
 
-    def register(function: Callable[[Source], Layer]) -> Callable[[Source], Layer]:
+    def register(function: Converter) -> Converter:
         converters.update(dict.fromkeys(types, function))
         return function
 
     return register
 
 
-def converted(node: Node, specs: list[Spec], weights: Weights) -> Layer:
-    """A node as a layer. Raises ConversionError and the errors of layers, without the node's name."""
+def convert(source: Source) -> list[Layer]:
+    """A node as layers, the last of which bears its name. Raises ConversionError and errors of layers, without it."""
+    node = source.node
     if node.type not in converters:
         raise ConversionError(f"fbnet has no such layer.{did_you_mean(node.type, converters)}".rstrip("."))
-    if not specs:
+    if not source.specs and node.type not in SOURCES:
         raise ConversionError("reads nothing")
-    return converters[node.type](Source(node, specs, weights))
+    last = converters[node.type](source)
+    return [*source.layers, last] if last is not None else source.layers
 
 
 # -- convolution and product ---------------------------------------------------------------------------------
 
 
-def _pair(p: Any, name: str, stem: str, default: int | None) -> tuple[int, int]:
+def pair(p: Any, name: str, stem: str, default: int | None) -> tuple[int, int]:
     """(h, w) of a field that may be given once, once an axis, or as <stem>_h and <stem>_w."""
     h, w, both = f"{stem}_h", f"{stem}_w", list(getattr(p, name))
     if len(both) > 2:
@@ -102,7 +139,7 @@ def _pair(p: Any, name: str, stem: str, default: int | None) -> tuple[int, int]:
     return both[0], both[-1]
 
 
-def _geometry(s: Source) -> tuple[Any, tuple[int, int], dict[str, Any]]:
+def geometry(s: Source) -> tuple[Any, tuple[int, int], dict[str, Any]]:
     """A convolution's parameters, its kernel, and the attributes that Convolution and Deconvolution share."""
     p = s.param.convolution_param
     if s.specs[0].axis(p.axis) != 1:
@@ -114,19 +151,19 @@ def _geometry(s: Source) -> tuple[Any, tuple[int, int], dict[str, Any]]:
         raise ConversionError(
             f"num_output is {p.num_output}, C is {s.channels} and group is {group}: they must divide"
         )
-    pad_h, pad_w = _pair(p, "pad", "pad", 0)
+    pad_h, pad_w = pair(p, "pad", "pad", 0)
     attributes = {
-        "stride": _pair(p, "stride", "stride", 1),
+        "stride": pair(p, "stride", "stride", 1),
         "pad": (pad_h, pad_w, pad_h, pad_w),
-        "dilation": _pair(p, "dilation", "dilation", 1),
+        "dilation": pair(p, "dilation", "dilation", 1),
         "group": group,
     }
-    return p, _pair(p, "kernel_size", "kernel", None), attributes
+    return p, pair(p, "kernel_size", "kernel", None), attributes
 
 
 @caffe("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution")
 def convolution(s: Source) -> Layer:
-    p, kernel, attributes = _geometry(s)
+    p, kernel, attributes = geometry(s)
     channels = s.channels // attributes["group"]
     w = s.weight(0, "w", (p.num_output, channels, *kernel), fan_in=channels * prod(kernel))
     b = [s.weight(1, "b", (p.num_output,))] if p.bias_term else []
@@ -135,7 +172,7 @@ def convolution(s: Source) -> Layer:
 
 @caffe("Deconvolution")
 def deconvolution(s: Source) -> Layer:
-    p, kernel, attributes = _geometry(s)
+    p, kernel, attributes = geometry(s)
     group = attributes["group"]
     overlap = max(1, prod(kernel) // max(1, prod(attributes["stride"])))
     w = s.weight(0, "w", (s.channels, p.num_output // group, *kernel), fan_in=s.channels // group * overlap)
@@ -163,23 +200,39 @@ def pooling(s: Source) -> Layer:
     method = enum_name(p, "pool")
     if method not in ("MAX", "AVE"):
         raise ConversionError(f"pool is {method}: only MAX and AVE are known")
-    if len(s.node.outputs) > 1:
-        raise ConversionError("its second top, the positions of the maxima, is not known")
     rounding = enum_name(p, "round_mode")
     if rounding not in ("CEIL", "FLOOR"):
         raise ConversionError(f"round_mode is {rounding}: only CEIL and FLOOR are known")
     method = {"MAX": "max", "AVE": "average"}[method]
     if p.global_pooling:
         return s.layer("Pooling", method=method, global_pooling=True)
-    pad_h, pad_w = _pair(p, "pad", "pad", 0)
-    return s.layer(
-        "Pooling",
-        method=method,
-        kernel=_pair(p, "kernel_size", "kernel", None),
-        stride=_pair(p, "stride", "stride", 1),
-        pad=(pad_h, pad_w, pad_h, pad_w),
-        ceil=rounding == "CEIL" and p.ceil_mode,
+    kernel, stride = pair(p, "kernel_size", "kernel", None), pair(p, "stride", "stride", 1)
+    pad, ceil = pair(p, "pad", "pad", 0), rounding == "CEIL" and p.ceil_mode
+    if len(s.node.outputs) == 2 and method == "max":
+        return _pooling_with_places(s, kernel=kernel, stride=stride, pad=pad, ceil=ceil)
+    return s.layer("Pooling", method=method, kernel=kernel, stride=stride, pad=pad * 2, ceil=ceil)
+
+
+def _pooling_with_places(s: Source, **attributes: Any) -> Layer:
+    """The second top is where in its plane each maximum lies. An image is a volume of depth 1."""
+    kernel, stride, pad = (attributes.pop(name) for name in ("kernel", "stride", "pad"))
+    volume = s.add("Reshape", *s.node.inputs, shape=(1,), axis=2, num_axes=0)
+    pooled = s.add(
+        "MaxPooling3D",
+        *volume,
+        outputs=2,
+        kernel=(1, *kernel),
+        stride=(1, *stride),
+        pad=(0, *pad) * 2,
+        **attributes,
     )
+    s.layers.append(
+        _made("Reshape", pooled[1:], f"{s.node.name}:places", s.node.outputs[1:], _NO_DEPTH.copy())
+    )
+    return s.layer_of("Reshape", pooled[0], outputs=s.node.outputs[:1], **_NO_DEPTH)
+
+
+_NO_DEPTH: dict[str, Any] = {"shape": (), "axis": 2, "num_axes": 1}
 
 
 # -- functions of one element --------------------------------------------------------------------------------
@@ -230,6 +283,16 @@ def exp_or_log(s: Source) -> Layer:
     return s.layer(s.node.type, base=p.base, scale=p.scale, shift=p.shift)
 
 
+@caffe("Swish")
+def swish(s: Source) -> Layer:
+    return s.layer("Swish", beta=s.param.swish_param.beta)
+
+
+@caffe("Threshold")
+def threshold(s: Source) -> Layer:
+    return s.layer("Threshold", threshold=s.param.threshold_param.threshold)
+
+
 @caffe("Dropout")
 def dropout(s: Source) -> Layer:
     return s.layer("Dropout", ratio=s.param.dropout_param.dropout_ratio)
@@ -255,8 +318,6 @@ def batch_norm(s: Source) -> Layer:
         raise ConversionError(
             "use_global_stats is false: it would normalise by the batch, not by what was learnt"
         )
-    if p.scale_bias:
-        raise ConversionError("scale_bias is a fork's way to say Scale: use a Scale layer")
     c = s.channels
     factor = s.weight(2, "factor", (1,))
 
@@ -269,7 +330,23 @@ def batch_norm(s: Source) -> Layer:
 
         return Tensor(f"{s.node.name}.{parameter}", Spec((c,)), data=data)
 
-    return s.layer("BatchNorm", divided(0, "mean"), divided(1, "var"), eps=p.eps)
+    statistics = divided(0, "mean"), divided(1, "var")
+    if not p.scale_bias:
+        return s.layer("BatchNorm", *statistics, eps=p.eps)
+    (y,) = s.add("BatchNorm", *s.node.inputs, *statistics, eps=p.eps)  # NVIDIA's: a Scale is in it
+    return s.layer_of("Scale", y, s.weight(3, "scale", (c,)), s.weight(4, "bias", (c,)))
+
+
+@caffe("BN")
+def bn(s: Source) -> Layer:
+    """Of forks: slope and shift, then mean and variance; where the latter two are missing, they are in the former."""
+    c = s.channels
+    scale, bias = s.weight(0, "scale", (c,)), s.weight(1, "bias", (c,))
+    if s.weights.stored(s.node) == 2:
+        return s.layer("Scale", scale, bias)
+    mean, var = s.weight(2, "mean", (c,)), s.weight(3, "var", (c,))
+    (y,) = s.add("BatchNorm", *s.node.inputs, mean, var, eps=s.param.bn_param.eps)
+    return s.layer_of("Scale", y, scale, bias)
 
 
 def _learned_shape(s: Source, p: Any) -> tuple[int, ...]:
@@ -307,52 +384,13 @@ def mvn(s: Source) -> Layer:
     )
 
 
+@caffe("Normalize")
+def normalize(s: Source) -> Layer:
+    p = s.param.norm_param
+    scale = s.weight(0, "scale", (1 if p.channel_shared else s.channels,))
+    return s.layer("Normalize", scale, across_spatial=p.across_spatial, eps=p.eps)
+
+
 @caffe("Softmax")
 def softmax(s: Source) -> Layer:
     return s.layer("Softmax", axis=s.specs[0].axis(s.param.softmax_param.axis))
-
-
-# -- several tensors, and moving them ------------------------------------------------------------------------
-
-
-@caffe("Eltwise")
-def eltwise(s: Source) -> Layer:
-    p = s.param.eltwise_param
-    operation = enum_name(p, "operation")
-    if operation not in ("SUM", "PROD", "MAX"):
-        raise ConversionError(f"operation is {operation}: only SUM, PROD and MAX are known")
-    coeff = () if operation == "MAX" or set(p.coeff) == {1.0} else tuple(map(shortest, p.coeff))
-    return s.layer_of("Eltwise", *s.node.inputs, operation=operation.lower(), coeff=coeff)
-
-
-@caffe("Concat")
-def concat(s: Source) -> Layer:
-    p = s.param.concat_param
-    axis = p.concat_dim if p.HasField("concat_dim") else p.axis
-    return s.layer_of("Concat", *s.node.inputs, axis=s.specs[0].axis(axis))
-
-
-@caffe("Slice")
-def slice_(s: Source) -> Layer:
-    p = s.param.slice_param
-    axis = s.specs[0].axis(p.slice_dim if p.HasField("slice_dim") else p.axis)
-    return s.layer("Slice", axis=axis, points=tuple(p.slice_point))
-
-
-@caffe("Flatten")
-def flatten(s: Source) -> Layer:
-    p = s.param.flatten_param
-    return s.layer("Flatten", axis=p.axis, end_axis=p.end_axis)
-
-
-@caffe("Reshape")
-def reshape(s: Source) -> Layer:
-    p = s.param.reshape_param
-    return s.layer("Reshape", shape=tuple(p.shape.dim), axis=p.axis, num_axes=p.num_axes)
-
-
-@caffe("Permute")
-def permute(s: Source) -> Layer:
-    """Axes that `order` leaves out follow in their own order."""
-    order = list(s.param.permute_param.order)
-    return s.layer("Permute", order=(*order, *(i for i in range(s.specs[0].ndim) if i not in order)))

@@ -44,6 +44,10 @@ class Weights:
                 self._shared[key] = shared
         return shared
 
+    def stored(self, node: Node) -> int | None:
+        """How many blobs there are of a node; None if there can be as many as it wants."""
+        return None
+
     def follow(self, layer: Layer) -> None:
         """Hear of a layer that was made, in the order of the net."""
 
@@ -128,6 +132,9 @@ class CaffemodelWeights(Weights):
             )
             return _placeholder(node, parameter, spec)
         return Tensor(f"{node.name}.{parameter}", data=numbers.reshape(spec.shape))
+
+    def stored(self, node: Node) -> int | None:
+        return len(self._blobs.get(node.param.name, ()))
 
     def finish(self) -> None:
         for name, count in self._taken.items():

@@ -1,4 +1,4 @@
-"""Layers on awkward shapes, a table that tests of references and kernels share; and two foreign judges."""
+"""Layers on awkward shapes, a table that tests of references and kernels share."""
 
 from __future__ import annotations
 
@@ -260,57 +260,3 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def cases() -> list[Case]:
     return CASES
-
-
-@pytest.fixture(scope="session")
-def onnx_run():
-    """A function (operator, *arrays, **attributes) -> the outputs of onnxruntime for that one node.
-
-    None among the arrays is an optional input that is left out.
-    """
-    ort = pytest.importorskip("onnxruntime")
-    from onnx import TensorProto, helper
-
-    def run(operator: str, *arrays: np.ndarray | None, outputs: int = 1, opset: int = 17, **attributes):
-        names = ["" if a is None else f"i{i}" for i, a in enumerate(arrays)]
-        given = {n: a for n, a in zip(names, arrays, strict=True) if a is not None}
-        results = [f"o{i}" for i in range(outputs)]
-        types = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64}
-        graph = helper.make_graph(
-            [helper.make_node(operator, names, results, **attributes)],
-            "one",
-            [helper.make_tensor_value_info(n, types[a.dtype], a.shape) for n, a in given.items()],
-            [helper.make_tensor_value_info(r, TensorProto.FLOAT, None) for r in results],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-        session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-        found = session.run(None, given)
-        return found[0] if outputs == 1 else found
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def caffe_run():
-    """A function (prototxt of a layer's type and parameters, *arrays) -> that layer's outputs in OpenCV.
-
-    OpenCV is not among the test requirements, since its wheels pin older numpys: without it the tests skip.
-    """
-    cv2 = pytest.importorskip("cv2")
-
-    def run(text: str, *arrays: np.ndarray, outputs: int = 1):
-        names = [f"i{i}" for i in range(len(arrays))]
-        lines = [
-            f'input: "{n}" input_shape {{ {" ".join(f"dim: {d}" for d in a.shape)} }}'
-            for n, a in zip(names, arrays, strict=True)
-        ]
-        bottoms = " ".join(f'bottom: "{n}"' for n in names)
-        tops = " ".join(f'top: "o{i}"' for i in range(outputs))
-        lines.append(f'layer {{ name: "one" {bottoms} {tops} {text} }}')
-        net = cv2.dnn.readNetFromCaffe(np.frombuffer("\n".join(lines).encode(), np.uint8))
-        for name, array in zip(names, arrays, strict=True):
-            net.setInput(array, name)
-        found = net.forwardAndRetrieve(["one"])[0]
-        return found[0] if outputs == 1 else found
-
-    return run
