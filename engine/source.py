@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import cast
 
 import numpy as np
@@ -63,6 +63,8 @@ def _parts(function: FunctionType, seen: set[FunctionType]) -> Iterator[str]:
             inside = {n: vars(value)[n] for n in names if n in vars(value)}
         elif is_dataclass(value) and not isinstance(value, type):
             inside = {field.name: getattr(value, field.name) for field in fields(value)}
+        if isinstance(value, (BuiltinFunctionType, np.ufunc)):  # math.sin given to a factory of kernels
+            yield f"{name} {value.__name__}"
         for key, item in {name: value, **{f"{name}.{n}": v for n, v in inside.items()}}.items():
             if isinstance(item, FunctionType):
                 yield from _parts(item, seen)

@@ -40,9 +40,9 @@ class ArgMax(Layer):
 
 @layer("TopK")
 class TopK(Layer):
-    """values, indices = the k largest of x along `axis`        x: (..., K, ...) -> values, indices: (..., k, ...)
+    """y, places = the k largest of x along `axis`        x: (..., K, ...) -> y, places: (..., k, ...)
 
-    The largest comes first, and of equal numbers the first. indices is int64.
+    The largest comes first, and of equal numbers the first. y is the result `values`, places (int64) is `indices`.
 
     smallest  the k smallest instead, the smallest first
 

@@ -70,6 +70,7 @@ def _own_sources() -> str:
         "tiles.py",
         "intrinsics.py",
         "elementary.py",
+        "trigonometric.py",
         "transforms.py",
         "builder.py",
         "codegen.py",
@@ -295,8 +296,9 @@ def _linked(module: Any, target: Target) -> Any:
     """The module with the C entry point added and the elementary functions that it calls linked in."""
     import llvmlite.binding as llvm
 
-    from . import elementary
+    from . import elementary, trigonometric
 
+    functions = elementary.FUNCTIONS | trigonometric.FUNCTIONS
     wrapper = f"""
         declare i32 @fbnet_python(ptr, ptr, i64, i64, i64)
         define void @{ENTRY}(i64 %args, i64 %ith, i64 %nth) {{
@@ -313,8 +315,8 @@ def _linked(module: Any, target: Target) -> Any:
         real, suffix = ("float", "f32") if declared.name != name else ("double", "f64")
         declared.name = f"fbnet_{name}_{suffix}"
         module.link_in(llvm.parse_assembly(_instruction(declared.name, name, real, suffix)))
-    for declared in [f for f in module.functions if f.is_declaration and f.name in elementary.FUNCTIONS]:
-        function = elementary.FUNCTIONS[declared.name]
+    for declared in [f for f in module.functions if f.is_declaration and f.name in functions]:
+        function = functions[declared.name]
         # under a name of our own: LLVM thinks it knows what expf does, and lets nobody define llvm.exp.f32
         declared.name = f"fbnet_{function.__name__}"
         module.link_in(llvm.parse_assembly(_elementary_ir(declared.name, function, target)))

@@ -1,6 +1,7 @@
 """Every kernel of the cpu target: importing this file registers them. Only what compiles does so."""
 
 from . import activation as activation
+from . import binary as binary
 from . import color as color
 from . import concat as concat
 from . import conv as conv
@@ -17,14 +18,17 @@ from . import layout as layout
 from . import matmul as matmul
 from . import norm as norm
 from . import normalize as normalize
+from . import order as order
 from . import pool as pool
 from . import recurrent as recurrent
+from . import reduce as reduce
 from . import reshape as reshape
 from . import resize as resize
 from . import roi as roi
 from . import sample as sample
 from . import softmax as softmax
 from . import strided as strided
+from . import unary as unary
 from . import volume as volume
 from . import window as window
 from . import winograd as winograd

@@ -14,6 +14,7 @@ from fbnet.layers.activation import Clip
 # kernel files whose every kernel the table of cases must reach
 SIMPLE = (
     "activation",
+    "binary",
     "concat",
     "deconv",
     "detection",
@@ -21,8 +22,10 @@ SIMPLE = (
     "layout",
     "matmul",
     "norm",
+    "order",
     "normalize",
     "pool",
+    "reduce",
     "reshape",
     "resize",
     "gather",
@@ -32,6 +35,7 @@ SIMPLE = (
     "volume",
     "roi",
     "softmax",
+    "unary",
     "window",
 )
 
