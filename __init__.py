@@ -45,6 +45,7 @@ else:
     from .engine.settings import debug
     from .engine.tensor import Dim, Spec, Tensor
     from .formats import convert, load, save
+    from .formats.ends import with_answers, with_image_input
     from .layers import cpu as _cpu  # noqa: F401 (registers the device)
     from .layers import reference as _reference  # noqa: F401
 
@@ -84,4 +85,6 @@ else:
         "load",
         "rewrite",
         "save",
+        "with_answers",
+        "with_image_input",
     ]

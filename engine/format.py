@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,16 @@ from .registry import Registry
 
 @dataclass(frozen=True)
 class Format:
-    """read(*paths, **options) -> Net, and write(net, path) for formats that can also be written."""
+    """read(*paths, **options) -> Net, and write(net, path, **options) for formats that can also be written."""
 
     read: Callable[..., Net]
-    write: Callable[[Net, Path], None] | None = None
+    write: Callable[..., None] | None = None
 
 
 importers: Registry[Format] = Registry("file format")
 
 
-def importer(
-    *suffixes: str, write: Callable[[Net, Path], None] | None = None
-) -> Callable[[Callable], Callable]:
+def importer(*suffixes: str, write: Callable[..., None] | None = None) -> Callable[[Callable], Callable]:
     """Register a function (*paths, **options) -> Net for files with these endings: `@importer(".onnx")`."""
 
     def register(function: Callable[..., Net]) -> Callable[..., Net]:
@@ -52,9 +51,11 @@ def read(*paths: str | Path, **options: Any) -> Net:
     return format_of(paths[0]).read(*map(Path, paths), **options)
 
 
-def write(net: Net, path: str | Path) -> None:
+def write(net: Net, path: str | Path, **options: Any) -> None:
     """Write a net in the format that the path's ending names. Raises InputError if it cannot be written."""
     chosen = format_of(path)
     if chosen.write is None:
         raise InputError(f"{path}: this format can be read but not written; use .fbnet")
-    chosen.write(net, Path(path))
+    if unknown := options.keys() - signature(chosen.write).parameters.keys():
+        raise InputError(f"{path}: this format does not take {', '.join(sorted(unknown))}")
+    chosen.write(net, Path(path), **options)

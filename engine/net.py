@@ -130,7 +130,13 @@ class Net:
         for name, spec in self.inputs.items():
             if name not in inputs:
                 raise InputError(f"{self.name} needs the input {name!r}, {spec}")
-        return {name: as_input(name, self.inputs[name], array) for name, array in inputs.items()}
+        arrays = {name: as_input(name, self.inputs[name], array) for name, array in inputs.items()}
+        for name, spec in self.inputs.items():
+            sizes = zip(spec.shape[1:], arrays[name].shape[1:], strict=True)
+            if spec.dtype.name == "uint8" and not all(isinstance(s, Dim) or s == a for s, a in sizes):
+                got = list(arrays[name].shape)
+                raise InputError(f"input {name!r} has shape {got} but is {spec}: its channels differ")
+        return arrays
 
     def __call__(self, *arrays: np.ndarray, **inputs: np.ndarray) -> Any:
         """Run the net on this machine: array in, array out; a dict when there are several outputs.
@@ -216,11 +222,15 @@ class Net:
         keys = ("layers", "inputs", "constants", "outputs", "name", "metadata", "tests", "plans")
         return Net(**({key: getattr(self, key) for key in keys} | changes))
 
-    def save(self, path: str | Path) -> None:
-        """Write this net to a file: whole, or not at all. Raises InputError, FileError."""
+    def save(self, path: str | Path, **options: Any) -> None:
+        """Write this net to a file: whole, or not at all. Raises InputError, FileError.
+
+        options  the format's own: a .fbnet file takes plans=[net.compile(...)], which whoever trusts the file need not
+                 make again
+        """
         from .format import write
 
-        write(self, path)
+        write(self, path, **options)
 
     def __getitem__(self, name: str) -> Layer:
         """The layer called `name`. Raises InputError."""

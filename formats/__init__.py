@@ -45,6 +45,6 @@ def convert(*paths: str | Path, **options: Any) -> Net:
     return format.read(*paths, **options)
 
 
-def save(net: Net, path: str | Path) -> None:
-    """Write a net to a `.fbnet` file, whole or not at all. Raises FileError."""
-    format.write(net, path)
+def save(net: Net, path: str | Path, **options: Any) -> None:
+    """Write a net to a `.fbnet` file, whole or not at all; options as of net.save. Raises FileError."""
+    format.write(net, path, **options)

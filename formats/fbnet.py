@@ -21,6 +21,7 @@ from ..engine.errors import FbnetError, FileError, InputError, did_you_mean
 from ..engine.format import importer
 from ..engine.layer import Layer, layers
 from ..engine.net import Net
+from ..engine.plan import Plan
 from ..engine.tensor import Dim, Spec, Tensor
 from . import flexbuffer
 from .container import Blob, Container, Contents, mapped, write_whole
@@ -44,7 +45,7 @@ class StoredPlan(NamedTuple):
 # -- writing -----------------------------------------------------------------------------------------------
 
 
-def write(net: Net, path: str | Path, plans: Sequence[StoredPlan] = ()) -> None:
+def write(net: Net, path: str | Path, plans: Sequence[StoredPlan | Plan] = ()) -> None:
     """Write `net`, its plans, and other plans: the same net gives the same bytes. Also over its own old file.
 
     The file appears whole or not at all. Raises FileError if it cannot be written, InputError for what a file
@@ -54,12 +55,13 @@ def write(net: Net, path: str | Path, plans: Sequence[StoredPlan] = ()) -> None:
         contents = Contents()
         root = _described(net, contents)
         given = {plan.key for plan in plans}
-        plans = [StoredPlan("", key, blob) for key, blob in net.plans.items() if key not in given] + list(
-            plans
-        )
+        stored = [StoredPlan("", key, blob) for key, blob in net.plans.items() if key not in given]
+        stored += [
+            StoredPlan(p.device, p.key, b"".join(p.chunks())) if isinstance(p, Plan) else p for p in plans
+        ]
         root["plans"] = [
             contents.add(np.frombuffer(plan.blob, np.uint8), {"device": plan.device or None, "key": plan.key})
-            for plan in plans
+            for plan in stored
         ]
         write_whole(path, contents.chunks(root))
     except FbnetError as error:

@@ -8,6 +8,9 @@ from pathlib import Path
 import fbnet
 import numpy as np
 import pytest
+from fbnet.tools.image import opened
+from fbnet.tools.vectors import checked
+from fbnet.tools.zoo import network
 
 PHOTOS = 20
 
@@ -81,3 +84,34 @@ def test_mtcnn_on_the_cpu(zoo, photos, name):
         found = net(x)
         for output, wanted in zip(outputs, judge.forward(outputs), strict=True):
             np.testing.assert_allclose(found[output], wanted, rtol=0, atol=2e-5)
+
+
+def test_a_photo_goes_in_as_it_is(zoo, photos):
+    """The zoo's SqueezeNet prepares photos by its own first layers, and loses nothing by it."""
+    net = network("squeezenet_v1.1")
+    assert str(net.inputs["image"]) == "uint8[N,H,W,3]"
+    first = best_five = 0
+    for number, photo in photos:
+        order = np.argsort(-net(np.asarray(opened(photo).convert("RGB"))).ravel())
+        first += order[0] == number
+        best_five += number in order[:5]
+    assert (first, best_five) == (16, 19)
+    best = fbnet.with_answers(net, top=1)
+    for name, wanted, score in (("chelsea", "Egyptian cat", 0.447), ("coffee", "espresso", 0.980)):
+        found = best(np.asarray(opened(zoo("photos") / f"{name}.png").convert("RGB")))
+        assert net.metadata["labels"][found["classes"].item()] == wanted
+        assert found["scores"].item() == pytest.approx(score, abs=6e-4)
+
+
+def test_the_zoos_files_pass_their_own_test_vectors(zoo, tmp_path):
+    for name, judge in (
+        ("squeezenet_v1.1", "opencv"),
+        ("open_nsfw_onnx", "onnxruntime"),
+        ("mtcnn_det1", "opencv"),
+    ):
+        zoo(name)
+        fbnet.save(network(name, test=True), tmp_path / "m.fbnet")
+        net = fbnet.load(tmp_path / "m.fbnet")
+        assert net.metadata["judges"][0].startswith(judge)
+        for device in ("cpu", "reference"):
+            assert all(row["holds"] and row["error"] < 1e-4 for row in checked(net, 0, device))

@@ -17,10 +17,10 @@ from ..engine.cache import write_whole
 from ..engine.device import devices
 from ..engine.errors import CheckError, FbnetError, FileError, InputError
 from ..engine.net import Net
+from ..formats.ends import without_image_input
 from .cold import Cold, cold
-from .convert import convert_with
 from .layer_times import LayerTime, layer_times
-from .model import open_model
+from .model import convert_with, open_model
 from .options import Shape
 from .race import AGREE, Race, crowded_by_others, geometric_mean, race
 from .show import json_option, print_json, progress_bar, say, table, warn, working
@@ -84,7 +84,7 @@ def bench(
         raise InputError("bench needs a model, or --standing")
     if from_cold and vs:
         raise InputError("--cold and --vs are two benchmarks: ask for one")
-    opened = list(_opened(model, random_weights, dict(shape), batch))
+    opened = list(_opened(model, random_weights, dict(shape), batch, bare=bool(vs)))
     if from_cold:
         _cold([(net, cold(net, shapes, threads or 1, min(rounds, 10))) for net, shapes in opened], as_json)
     elif vs:
@@ -95,9 +95,16 @@ def bench(
 
 
 def _opened(
-    paths: Sequence[Path], seed: int | None, shapes: dict[str, tuple[int, ...]], batch: int | None
+    paths: Sequence[Path],
+    seed: int | None,
+    shapes: dict[str, tuple[int, ...]],
+    batch: int | None,
+    bare: bool = False,
 ) -> Iterator[tuple[Net, dict[str, tuple[int, ...]]]]:
-    """Each model with the shapes to run it in. Raises InputError, FileError, ConversionError."""
+    """Each model with the shapes to run it in; `bare`: without the layers that prepare images, as others have none.
+
+    Raises InputError, FileError, ConversionError.
+    """
     groups: list[list[Path]] = []
     for path in paths:
         if path.suffix.lower() in WEIGHTS and groups and len(groups[-1]) == 1:
@@ -109,7 +116,7 @@ def _opened(
         with working("reading"):
             plain = seed is None or group[0].suffix.lower() == ".fbnet"
             net = open_model(group) if plain else convert_with(group, random_weights=seed)
-        net = net.replace(name=group[0].stem)
+        net = (without_image_input(net) if bare else net).replace(name=group[0].stem)
         here = {name: tuple(map(int, spec.shape)) for name, spec in net.inputs.items()}
         here |= {name: sizes for name, sizes in shapes.items() if name in here}
         used |= here.keys()

@@ -59,7 +59,7 @@ def _data(name: str, package: Package, about: str, licence: str, **more: Any) ->
 
 
 def _image(size: int, mean: list[float], **more: Any) -> dict[str, Any]:
-    base = {"size": [size, size], "resize": None, "crop": "stretch", "filter": "bilinear"}
+    base = {"size": [size, size], "fit": "stretch", "filter": "bilinear"}
     return base | {"mean": mean, "scale": 1.0, "order": "BGR"} | more
 
 
@@ -71,7 +71,7 @@ BGR_MEAN = [104.0, 117.0, 123.0]
 SQUEEZENET_IMAGE = _image(227, BGR_MEAN)
 
 # The authors squeeze a photo to 256 x 256 and crop its middle.
-NSFW_IMAGE = _image(224, BGR_MEAN, resize=256, crop="center")
+NSFW_IMAGE = _image(224, BGR_MEAN, shorter=256, fit="crop")
 
 
 def _mtcnn_image(size: int) -> dict[str, Any]:
@@ -133,7 +133,7 @@ ENTRIES = (
         "ImageNet classifier, torchvision's state dict; 18/20 top-1, 20/20 top-5", "MIT",
         input="224x224 RGB", image=_image(
             224, [123.675, 116.28, 103.53], scale=[1 / 58.395, 1 / 57.12, 1 / 57.375],
-            order="RGB", resize=256, crop="center", filter="antialias",
+            order="RGB", shorter=256, fit="crop", filter="antialias",
         ),
     ),
     _network("ppocr_v4_det", packages.PPOCR, "ch_PP-OCRv4_det_infer.onnx", "finds text, ONNX", "Apache-2.0",

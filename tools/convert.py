@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..engine.errors import CheckError, InputError
-from ..engine.format import format_of
+from ..engine.errors import CheckError, FbnetError, InputError
 from ..engine.net import Net
+from ..engine.part import pieces
+from ..engine.plan import Plan
 from ..engine.rewrite import apply
-from ..formats import convert as read_model
 from ..formats import load, save
-from .image import Recipe
-from .options import Shape, image_options, read_labels, recipe_changes
-from .show import json_option, print_json, table, working
-
-_FLAGS = {
-    "random_weights": "random-weights",
-    "shapes": "shape",
-}  # options of importers, as they are typed here
+from ..formats.ends import checked as checked_recipe
+from ..formats.ends import with_answers, with_image_input
+from .model import convert_with
+from .options import PlanFor, Shape, image_options, read_labels, recipe_changes
+from .show import json_option, print_json, table, warn, working
+from .vectors import checked, with_test
 
 
 @click.command()
@@ -32,25 +29,48 @@ _FLAGS = {
 )
 @click.option("--labels", type=click.Path(path_type=Path), help="Text file with one class name a line.")
 @image_options
+@click.option("--softmax", is_flag=True, help="The last scores become probabilities.")
+@click.option("--top", type=click.IntRange(1), metavar="N", help="Outputs are the N best classes.")
+@click.option("--argmax", is_flag=True, help="The output is the best class of each place: a mask.")
+@click.option("--ctc", type=click.IntRange(-1), metavar="BLANK", help="The output is the text that is read.")
 @click.option("--random-weights", type=int, metavar="SEED", help="Make up the weights that a prototxt lacks.")
 @click.option(
     "--shape", type=Shape(), multiple=True, metavar="NAME=N,C,H,W", help="Input shape, if the file has none."
+)
+@click.option("--no-test", is_flag=True, help="Leave the test vector out that `fbnet check` runs.")
+@click.option(
+    "--plan",
+    "plans",
+    type=PlanFor(),
+    multiple=True,
+    metavar="DEVICE[:THREADS]",
+    help="Put this device's plan in.",
 )
 @json_option
 def convert(
     sources: tuple[Path, ...],
     output: Path,
     labels: Path | None,
+    softmax: bool,
+    top: int | None,
+    argmax: bool,
+    ctc: int | None,
     random_weights: int | None,
     shape: tuple[tuple[str, tuple[int, ...]], ...],
+    no_test: bool,
+    plans: tuple[tuple[str, int | None], ...],
     as_json: bool,
     **image: Any,
-) -> None:
+) -> int:
     """Turn a model into one .fbnet file.
 
+    With image options the net reads pixels, uint8 (N, H, W, C) of any size, and prepares them itself.
+
     \b
-    fbnet convert deploy.prototxt weights.caffemodel -o net.fbnet --labels names.txt --mean 104,117,123
+    fbnet convert deploy.prototxt weights.caffemodel -o net.fbnet --labels names.txt \\
+        --mean 104,117,123 --input-color bgr --resize 256 --crop 224 --softmax --top 5
     fbnet convert model.onnx -o net.fbnet
+    fbnet convert net.fbnet -o shipped.fbnet --plan cpu:1 --plan cpu:2
     """
     if output.suffix.lower() != ".fbnet":
         raise InputError(f"{output}: the file to write must end in .fbnet")
@@ -58,9 +78,25 @@ def convert(
     options: dict[str, Any] = {} if random_weights is None else {"random_weights": random_weights}
     options |= {"shapes": dict(shape)} if shape else {}
     with working("converting"):
-        net = convert_with(sources, labels=names, image=recipe_changes(image), **options)
-        save_checked(net, output)
+        body = convert_with(sources, labels=names, **options)
+        net = with_ends(body, recipe_changes(image), softmax=softmax, top=top or 0, argmax=argmax, ctc=ctc)
         lean = apply(net)
+    judge, problem = "", "left out"
+    if not no_test and not net.tests:
+        with working("making a test vector"):
+            net, judge, problem = tested(net, body, sources)
+    made = []
+    for device, threads in plans:
+        with working(f"planning for {device}"):
+            made += [piece.compile(device=device, threads=threads) for piece in pieces(net)]
+    with working("writing"):
+        save_checked(net, output, made)
+    rows = []
+    if judge:
+        with working("checking"):
+            rows = checked(net, len(net.tests) - 1, "cpu")
+    right = all(row["holds"] for row in rows)
+    error = max((row["error"] for row in rows), default=0.0)
     before = sum(source.stat().st_size for source in sources)
     after = output.stat().st_size
     weights = sum(constant.spec.size for constant in net.constants.values())
@@ -72,9 +108,10 @@ def convert(
                 "layers": len(net), "layers_fused": len(lean), "parameters": weights,
                 "inputs": {name: str(spec) for name, spec in net.inputs.items()},
                 "outputs": list(net.outputs), "labels": len(net.metadata.get("labels", ())),
+                "test": {"judge": judge, "error": error, "ok": right, "note": problem}, "plans": len(made),
             }
         )  # fmt: skip
-        return
+        return 0 if right else 1
     table(
         ["", "before", "after"],
         [
@@ -85,41 +122,40 @@ def convert(
             ["reads", "", ", ".join(f"{name} {spec}" for name, spec in net.inputs.items())],
             ["writes", "", ", ".join(net.outputs)],
             ["labels", "", str(len(net.metadata.get("labels", ()))) or "none"],
+            [
+                "test",
+                judge or problem,
+                f"cpu differs by {error:.1e}: {'ok' if right else 'WRONG'}" if judge else "",
+            ],
+            *([["plans", "", ", ".join(f"{d}:{t or 'all'}" for d, t in plans)]] if plans else []),
         ],
     )
+    if problem and judge:
+        warn(f"the test vector is judged by {judge}: {problem}")
+    return 0 if right else 1
 
 
-def convert_with(
-    sources: Sequence[Path],
-    *,
-    labels: Sequence[str] = (),
-    image: Mapping[str, Any] | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    **options: Any,
-) -> Net:
-    """The model in `sources`, with labels, image preparation and other metadata of the caller's added to its own.
-
-    options are the importer's. Raises InputError, FileError, ConversionError.
+def with_ends(net: Net, image: Mapping[str, Any] | None = None, **answers: Any) -> Net:
+    """The net with layers that prepare images, if `image` says how (what it leaves open, the net's metadata says), and
+    with those that `answers` ask for. Raises InputError, AttributeValueError, ShapeError.
     """
-    for source in sources:
-        if not source.is_file():
-            raise InputError(f"{source}: there is no such file")
-    taken = signature(format_of(sources[0]).read).parameters
-    if refused := [f"--{_FLAGS[name]}" for name in options if name not in taken]:
-        raise InputError(f"{sources[0].name}: its importer does not take {', '.join(refused)}")
-    net = read_model(*sources, **options)
-    merged = dict(net.metadata) | dict(metadata or {})
-    if labels:
-        merged["labels"] = list(labels)
     if image:
-        recipe = dict(merged.get("image", {})) | dict(image)
-        Recipe.of(recipe)  # refuses what makes no sense now, not when the file is used
-        merged["image"] = recipe
-    return net.replace(metadata=merged)
+        net = with_image_input(net, **checked_recipe(dict(net.metadata.get("image", {})) | dict(image)))
+    asked = any(value for key, value in answers.items() if key != "ctc") or answers.get("ctc") is not None
+    return with_answers(net, **answers) if asked else net
 
 
-def save_checked(net: Net, path: Path) -> None:
+def tested(net: Net, body: Net, sources: Sequence[Path]) -> tuple[Net, str, str]:
+    """(the net with a test vector if it gets one, who judged it, what kept a better judge from it)."""
+    try:
+        made = with_test(net, body, sources)
+    except FbnetError as error:
+        return net, "", str(error)
+    return made.net, made.judge, made.why
+
+
+def save_checked(net: Net, path: Path, plans: Sequence[Plan] = ()) -> None:
     """Write the net, open the file again, and see that it holds the same net. Raises FileError, CheckError."""
-    save(net, path)
+    save(net, path, plans=plans)
     if load(path).digest != net.digest:
         raise CheckError(f"{path} was written but holds another net than it should: report this")

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..engine.errors import FetchError
 from ..formats import load
-from .image import opened, prepare
+from .answers import described
+from .image import colors_of, opened, pixels
 from .model import Runner
-from .run import described, recipe_of
 from .show import bar, json_option, print_json, say, unicode_works
 from .zoo import fetched, network
 
@@ -61,10 +61,10 @@ def demo(as_json: bool) -> int:
 def read_digits() -> list[dict[str, Any]]:
     """{"digit", "pixels" uint8[28,28], "top"} for each of the ten digits, by the LeNet beside this file."""
     net = load(LENET / "lenet.fbnet")
-    recipe, labels = recipe_of(net), net.metadata["labels"]
+    labels = net.metadata["labels"]
     images = [opened(LENET / f"digit_{digit}.png") for digit in range(10)]
     with Runner(net) as runner:
-        outputs = runner(np.concatenate([prepare(image, recipe) for image in images]))
+        outputs = runner(np.concatenate([pixels(image, colors_of(net)) for image in images]))
     rows = [{name: y[i] for name, y in outputs.items()} for i in range(10)]
     return [
         {"digit": digit, "pixels": np.asarray(image)} | described(row, labels, 1)
@@ -76,11 +76,11 @@ def name_photos() -> list[dict[str, Any]]:
     """{"file", "wanted", "top"} for each photo, by SqueezeNet v1.1, converted from Caffe. Raises FetchError."""
     net = network("squeezenet_v1.1")
     folder = fetched("photos")
-    recipe, labels = recipe_of(net), net.metadata["labels"]
+    labels = net.metadata["labels"]
     found = []
     with Runner(net) as runner:
         for name, wanted in PHOTOS.items():
-            outputs = runner(prepare(opened(folder / f"{name}.png"), recipe))
+            outputs = runner(pixels(opened(folder / f"{name}.png"), colors_of(net)))
             scores = {key: y[0] for key, y in outputs.items()}
             found.append({"file": f"{name}.png", "wanted": wanted} | described(scores, labels, 3))
     return found

@@ -10,6 +10,7 @@ from ..engine.errors import CheckError, InputError
 from ..engine.format import format_of, write
 from ..engine.net import Net
 from ..formats import convert as read_model
+from ..formats.ends import without_image_input
 from .model import open_model
 from .numbers import random_inputs, relative_error
 from .options import Shape
@@ -43,7 +44,8 @@ def export(model: tuple[Path, ...], output: Path, shape: tuple, verify: bool, as
         raise InputError(f"{output}: `fbnet convert` writes .fbnet files")
     format_of(output)
     with working("exporting"):
-        net = fixed(open_model(model), dict(shape))
+        whole = open_model(model)
+        net = fixed(without_image_input(whole), dict(shape))
         write(net, output)
     error = 0.0
     if verify:
@@ -54,6 +56,8 @@ def export(model: tuple[Path, ...], output: Path, shape: tuple, verify: bool, as
         print_json(found | ({"error": error} if verify else {}))
         return
     inputs = ", ".join(f"{name} {spec}" for name, spec in net.inputs.items())
+    if len(net) < len(whole):
+        say("the layers that prepare images stay behind: ONNX has no such, and whoever runs the file does it")
     say(f"{output}: {output.stat().st_size:,} bytes, {inputs} -> {', '.join(net.outputs)}")
     if verify:
         say(f"read back, its results differ by at most {error:.1e} of their largest number")

@@ -21,6 +21,7 @@ COMMANDS = {  # each is the function of its name in the file of its name
     "demo": "Read ten digits and name two photos.",
     "zoo": "Networks and data known to run: list and get.",
     "convert": "Turn a Caffe, ONNX or ncnn model into one .fbnet file.",
+    "check": "Run the test vectors that travel in a model.",
     "export": "Write a model as ONNX, for other engines and tools.",
     "info": "Show a model's layers, shapes, work and memory.",
     "run": "Run a model on images.",

@@ -2,57 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..engine.errors import InputError
+from ..engine.format import format_of
 from ..engine.net import Net
+from ..engine.part import pieces
 from ..engine.session import Session
+from ..formats import convert as read_model
 from ..formats import load
-from .convert import convert_with
 from .show import working
 
+Arrays = Mapping[str, np.ndarray]
 
-def open_model(paths: Sequence[Path]) -> Net:
+_FLAGS = {
+    "random_weights": "random-weights",
+    "shapes": "shape",
+}  # options of importers, as they are typed here
+
+
+def open_model(paths: Sequence[Path], trust_plans: bool = False) -> Net:
     """A .fbnet file, or another framework's model. Raises InputError, FileError, ConversionError."""
     if len(paths) == 1 and paths[0].suffix.lower() == ".fbnet":
         if not paths[0].is_file():
             raise InputError(f"{paths[0]}: there is no such file")
-        return load(paths[0])
+        return load(paths[0], trust_plans=trust_plans)
     return convert_with(paths)
 
 
+def convert_with(
+    sources: Sequence[Path],
+    *,
+    labels: Sequence[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Net:
+    """The model in `sources`, with labels and other metadata of the caller's added to its own.
+
+    options are the importer's. Raises InputError, FileError, ConversionError.
+    """
+    for source in sources:
+        if not source.is_file():
+            raise InputError(f"{source}: there is no such file")
+    taken = signature(format_of(sources[0]).read).parameters
+    if refused := [f"--{_FLAGS[name]}" for name in options if name not in taken]:
+        raise InputError(f"{sources[0].name}: its importer does not take {', '.join(refused)}")
+    net = read_model(*sources, **options)
+    merged = dict(net.metadata) | dict(metadata or {})
+    if labels:
+        merged["labels"] = list(labels)
+    return net.replace(metadata=merged)
+
+
 class Runner:
-    """Runs a net that has one input on one device, with a session that follows the shapes that come."""
+    """Runs a net on one device, with sessions that follow the shapes that come.
+
+    A net that prepares images itself is run in two pieces: `first`, whose plan follows an image's size, and `rest`,
+    whose plan does not; so images of many sizes can be one batch.
+    """
 
     def __init__(self, net: Net, device: str = "cpu", threads: int | None = None):
         self.net, self.device, self.threads = net, device, threads
-        self._session: Session | None = None
-        self._shape: tuple[int, ...] = ()
-
-    def prepare(self, shape: tuple[int, ...]) -> None:
-        """Be ready for an array of this shape; compiles if that is new. Raises FbnetError."""
-        if self._session is None or self._shape != shape:
-            self.close()
-            (name,) = self.net.inputs
-            with working("compiling"):
-                plan = self.net.compile(device=self.device, threads=self.threads, shapes={name: shape})
-                self._session, self._shape = plan.session(), shape
+        self._pieces = pieces(net)
+        self._sessions: list[Session | None] = [None] * len(self._pieces)
 
     def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """The outputs, by name. Raises FbnetError."""
-        self.prepare(x.shape)
-        assert self._session is not None
+        """The outputs, by name, for a net with one input. Raises FbnetError."""
         (name,) = self.net.inputs
-        return self._session.run({name: x})
+        return self.rest(self.first({name: x}))
+
+    def first(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """What the layers that prepare images make of the inputs; the inputs, if there are none. Raises FbnetError."""
+        return self._run(0, inputs) if len(self._pieces) > 1 else dict(inputs)
+
+    def rest(self, tensors: Arrays) -> dict[str, np.ndarray]:
+        """The net's outputs of what `first` returned. Raises FbnetError."""
+        return self._run(-1, tensors)
+
+    def prepare(self, inputs: Arrays) -> None:
+        """Be ready for `first` of arrays of these shapes; compiles if they are new. Raises FbnetError."""
+        if len(self._pieces) > 1:
+            self._session(0, inputs)
+
+    def prepare_rest(self, tensors: Arrays) -> None:
+        """Be ready for `rest` of arrays of these shapes; compiles if they are new. Raises FbnetError."""
+        self._session(len(self._pieces) - 1, tensors)
+
+    def _run(self, index: int, arrays: Arrays) -> dict[str, np.ndarray]:
+        index %= len(self._pieces)
+        return self._session(index, arrays).run(arrays)
+
+    def _session(self, index: int, arrays: Arrays) -> Session:
+        shapes = {name: array.shape for name, array in arrays.items()}
+        session = self._sessions[index]
+        if session is None or session.plan.shapes() != shapes:
+            if session is not None:
+                session.close()
+            with working("compiling"):
+                net = self._pieces[index]
+                plan = net.compile(device=self.device, threads=self.threads, shapes=shapes)
+                session = self._sessions[index] = plan.session()
+        return session
 
     def close(self) -> None:
-        """Give the session's memory and threads back."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        """Give the sessions' memory and threads back."""
+        for session in self._sessions:
+            if session is not None:
+                session.close()
+        self._sessions = [None] * len(self._pieces)
 
     def __enter__(self) -> Runner:
         return self

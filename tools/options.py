@@ -29,13 +29,15 @@ class Numbers(click.ParamType):
 
 
 class Size(click.ParamType):
-    """'227' or '224x320' (height x width) -> [227, 227] or [224, 320]"""
+    """'227' or '224x320' (height x width) -> [227, 227] or [224, 320]; 'any' -> []"""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> list[int]:
         if isinstance(value, list):
             return value
+        if value == "any":
+            return []
         if not re.fullmatch(r"[0-9]{1,5}(x[0-9]{1,5})?", value):
             self.fail(f"{value!r} is not like 227 or 224x320 (height x width).", param, context)
         sizes = [int(part) for part in value.split("x")]
@@ -56,22 +58,57 @@ class Shape(click.ParamType):
         return name, tuple(map(int, sizes.split(",")))
 
 
+class PlanFor(click.ParamType):
+    """'cpu:2' -> ("cpu", 2); 'cpu' -> ("cpu", None): as many threads as there are cores"""
+
+    name = "plan"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> tuple:
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"[\w-]+(:[1-9][0-9]{0,3})?", value):
+            self.fail(f"{value!r} is not like cpu:2.", param, context)
+        device, _, threads = value.partition(":")
+        return device, int(threads) if threads else None
+
+
 _IMAGE = (
     click.option(
-        "--size", type=Size(), metavar="HxW", help="What the net reads: 227, or 224x320 (height x width)."
+        "--size",
+        type=Size(),
+        metavar="HxW",
+        help="What the net reads: 227, or 224x320 (height x width), or any.",
     ),
     click.option(
-        "--crop", type=click.Choice(["stretch", "center"]), help="Stretch to the size, or cut the center."
+        "--crop", type=Size(), metavar="HxW", help="Cut this size out of the middle, scaled to just cover it."
     ),
     click.option(
-        "--resize", type=click.IntRange(1), metavar="N", help="Shorter side before cutting the center."
+        "--resize", type=click.IntRange(1), metavar="N", help="Shorter side before the middle is cut out."
     ),
-    click.option("--filter", type=click.Choice(["bilinear", "antialias"]), help="How pixels are resampled."),
+    click.option("--letterbox", is_flag=True, help="The whole image inside the size, and a frame around it."),
+    click.option(
+        "--fit",
+        type=click.Choice(["stretch", "crop", "cut", "letterbox", "multiple"]),
+        help="How an image comes to the size; default: stretch.",
+    ),
+    click.option("--fill", type=click.IntRange(0, 255), help="The letterbox's frame; default: 0."),
+    click.option(
+        "--filter",
+        type=click.Choice(["bilinear", "corners", "antialias", "antialias_cubic"]),
+        help="How pixels are resampled; default: bilinear.",
+    ),
     click.option("--mean", type=Numbers(), metavar="A,B,C", help="Subtracted, in the net's channel order."),
     click.option(
         "--scale", type=Numbers(), metavar="A,B,C", help="Multiplied with afterwards; one number or three."
     ),
     click.option("--input-color", type=click.Choice(["bgr", "rgb", "gray"]), help="The net's channel order."),
+    click.option(
+        "--pixels",
+        type=click.Choice(
+            ["RGB", "BGR", "RGBA", "BGRA", "GRAY", "NV12", "NV21", "I420"], case_sensitive=False
+        ),
+        help="The colours of the pixels that come in; default: RGB, or GRAY.",
+    ),
 )
 
 
@@ -83,10 +120,23 @@ def image_options(command: Callable) -> Callable:
 
 
 def recipe_changes(image: dict[str, Any]) -> dict[str, Any]:
-    """What the image options change in a net's metadata["image"]."""
-    changes = {key: value for key, value in image.items() if value is not None and key != "input_color"}
+    """The image options as changes of a net's metadata["image"]. Raises InputError if they contradict each other."""
+    plain = ("size", "fit", "fill", "filter", "mean", "scale", "pixels")
+    changes = {key: image[key] for key in plain if image.get(key) is not None}
     if image.get("input_color"):
         changes["order"] = image["input_color"].upper()
+    if image.get("crop"):
+        changes |= {"size": image["crop"], "fit": "crop"}
+    if image.get("resize"):
+        changes |= {"shorter": image["resize"], "fit": "crop"}
+    if image.get("letterbox"):
+        changes["fit"] = "letterbox"
+    asked = {"crop": image.get("crop") or image.get("resize"), "letterbox": image.get("letterbox")}
+    ways = {way for way, given in asked.items() if given} | ({image["fit"]} if image.get("fit") else set())
+    if len(ways) > 1:
+        raise InputError(f"an image comes to its size by one way, not by {' and '.join(sorted(ways))}")
+    if image.get("crop") and image.get("size"):
+        raise InputError("--crop says the size that the net reads: leave --size away")
     return changes
 
 

@@ -65,7 +65,7 @@ def load(name: str, model: Model, threads: int, folder: Path) -> tuple[str, Run]
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
         raise ConversionError(f"{name} is not installed: pip install {name}") from None
-    with _captured() as said:
+    with captured() as said:
         try:
             return version, function(model, threads, folder)
         except Exception as error:  # whatever another engine throws
@@ -209,7 +209,7 @@ def _shaped(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 @contextmanager
-def _captured() -> Iterator[list[str]]:
+def captured() -> Iterator[list[str]]:
     """What C++ prints while the block runs goes into the list, at its end, and not to the terminal."""
     said: list[str] = []
     sys.stdout.flush()

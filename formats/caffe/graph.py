@@ -231,7 +231,7 @@ def _image(layer: Any, shape: Sequence[int] | None) -> dict[str, Any]:
     mean = [shortest(m) for m in t.mean_value] or [0.0]
     return {
         "size": list(shape[2:]),
-        "crop": "center" if t.crop_size or t.crop_h or getattr(p, "crop_size", 0) else "stretch",
+        "fit": "crop" if t.crop_size or t.crop_h or getattr(p, "crop_size", 0) else "stretch",
         "mean": mean if len(mean) == shape[1] else mean[:1] * shape[1],
         "scale": shortest(t.scale if t.HasField("scale") else getattr(p, "scale", 1.0)),
         "order": "GRAY" if shape[1] == 1 else "BGR",

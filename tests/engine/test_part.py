@@ -90,3 +90,7 @@ def test_pixels_are_whole_numbers_and_need_no_batch():
             net(wrong)
     with pytest.raises(InputError, match=r"give it 4 dimensions"):
         net(photo[0])
+    with pytest.raises(
+        InputError, match=r"has shape \[1, 9, 9, 2\] but is uint8\[N,H,W,3\]: its channels differ"
+    ):
+        net(photo[..., :2])

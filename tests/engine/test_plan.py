@@ -3,6 +3,7 @@
 import dataclasses
 import mmap
 
+import fbnet
 import numpy as np
 import pytest
 from fbnet import FileError, Net
@@ -175,3 +176,12 @@ def test_idle_sessions_are_put_to_rest():
     assert not plan.idle and session._handle is None
     net(array(1, 3))
     assert len(plan.idle) == 1
+
+
+def test_plans_are_saved_with_the_net(tmp_path):
+    plans = [NET.compile(threads=1), NET.compile(threads=2)]
+    NET.save(tmp_path / "m.fbnet", plans=plans)
+    trusted = fbnet.load(tmp_path / "m.fbnet", trust_plans=True)
+    assert set(trusted.plans) == {plan.key for plan in plans}
+    with pytest.raises(fbnet.InputError, match=r"m\.onnx: this format does not take plans"):
+        NET.save(tmp_path / "m.onnx", plans=plans)

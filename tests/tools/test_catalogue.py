@@ -1,9 +1,9 @@
 import re
 
 import pytest
+from fbnet.formats.ends import checked
 from fbnet.tools import packages
 from fbnet.tools.catalogue import ENTRIES, entry
-from fbnet.tools.image import Recipe
 from fbnet.tools.packages import Package
 
 PACKAGES = [value for value in vars(packages).values() if isinstance(value, Package)]
@@ -33,4 +33,4 @@ def test_entries_are_whole(name):
     assert found.kind in ("network", "data") and found.about and found.licence
     if isinstance(found.labels, str):
         assert found.labels in found.files
-    Recipe.of(found.image)
+    assert checked(found.image) == found.image

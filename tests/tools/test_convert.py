@@ -3,7 +3,9 @@ from pathlib import Path
 import fbnet
 import numpy as np
 import pytest
-from fbnet.tools.convert import convert_with, save_checked
+from fbnet.engine.part import pieces
+from fbnet.tools.convert import save_checked
+from fbnet.tools.model import convert_with
 
 PROTOTXT = """
 name: "small"
@@ -26,16 +28,50 @@ def test_convert_and_use(program, prototxt, tmp_path):
     (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
     out = tmp_path / "small.fbnet"
     words = ["convert", prototxt, "-o", out, "--random-weights", 1, "--labels", tmp_path / "labels.txt"]
-    words += ["--mean", "1,2,3", "--scale", ".5", "--input-color", "bgr", "--size", "8", "--crop", "center"]
+    words += ["--mean", "1,2,3", "--scale", ".5", "--input-color", "bgr", "--crop", "8", "--resize", 9]
     found = program.json(*words)
-    assert found["layers"] == 3 and found["layers_fused"] == 2 and found["parameters"] == 4 * 27 + 4
+    assert found["layers"] == 5 and found["layers_fused"] == 4 and found["parameters"] == 4 * 27 + 4
     assert found["bytes"] == out.stat().st_size and found["source_bytes"] == prototxt.stat().st_size
-    assert found["inputs"] == {"data": "fp32[N,3,H,W]"} and found["labels"] == 4
+    assert found["inputs"] == {"image": "uint8[N,H,W,3]"} and found["labels"] == 4
+    assert found["test"]["judge"] == "fbnet's reference" and found["test"]["ok"]
     net = fbnet.load(out)
-    assert net.metadata["labels"] == ["a", "b", "c", "d"]
-    wanted = {"size": [8, 8], "crop": "center", "mean": [1.0, 2.0, 3.0], "scale": [0.5], "order": "BGR"}
-    assert net.metadata["image"] == wanted
-    assert net(np.ones((2, 3, 8, 8), np.float32)).shape == (2, 4, 6, 6)
+    assert net.metadata["labels"] == ["a", "b", "c", "d"] and net.metadata["image"] == {"pixels": "RGB"}
+    resize, tensor = net.layers[:2]
+    assert (resize.size, resize.fit, resize.shorter) == ((8, 8), "crop", 9)
+    assert (tensor.order, tensor.mean, tensor.scale) == ((2, 1, 0), (1.0, 2.0, 3.0), (0.5,))
+    assert net(np.ones((2, 20, 30, 3), np.uint8)).shape == (2, 4, 6, 6)
+    assert program.json("check", out)["ok"]
+
+
+def test_without_image_options_nothing_is_put_before_or_behind(program, prototxt, tmp_path):
+    out = tmp_path / "small.fbnet"
+    found = program.json("convert", prototxt, "-o", out, "--random-weights", 1, "--no-test")
+    assert found["inputs"] == {"data": "fp32[N,3,H,W]"} and found["outputs"] == ["prob"]
+    assert found["test"] == {"judge": "", "error": 0.0, "ok": True, "note": "left out"}
+    assert not fbnet.load(out).tests
+
+
+def test_answers(program, prototxt, tmp_path):
+    prototxt.write_text(PROTOTXT.replace('type: "Softmax"', 'type: "TanH"'))
+    out = tmp_path / "small.fbnet"
+    words = ["convert", prototxt, "-o", out, "--random-weights", 1]
+    found = program.json(*words, "--softmax", "--top", 2)
+    assert found["outputs"] == ["scores", "classes"] and found["test"]["ok"]
+    assert [layer.type for layer in fbnet.load(out)][-2:] == ["Softmax", "TopK"]
+    assert program.json(*words, "--argmax")["outputs"] == ["classes"]
+    assert "give one of top, argmax and ctc" in program.fails(*words, "--argmax", "--top", 2)
+    assert "no axis" not in program.fails(*words, "--ctc", 0)
+
+
+def test_plans_go_along(program, prototxt, tmp_path):
+    out = tmp_path / "small.fbnet"
+    words = ["convert", prototxt, "-o", out, "--random-weights", 1, "--mean", 3]
+    assert program.json(*words, "--plan", "cpu:1", "--plan", "cpu:2")["plans"] == 4  # of two pieces each
+    assert not fbnet.load(out).plans
+    net = fbnet.load(out, trust_plans=True)
+    body = pieces(net)[1]
+    assert body.compile(threads=2).key in net.plans and body.compile(threads=1).key in net.plans
+    assert program("convert", out, "-o", tmp_path / "again.fbnet").exit_code == 0
 
 
 def test_summary_for_people(program, prototxt, tmp_path):
@@ -62,7 +98,8 @@ def test_all_unknown_layers_are_named(program, prototxt, tmp_path):
 
 def test_image_options_that_make_no_sense(program, prototxt, tmp_path):
     words = ["convert", prototxt, "-o", tmp_path / "x.fbnet", "--random-weights", 1]
-    assert "mean is [1.0, 2.0], but must be 1 or 3 numbers" in program.fails(*words, "--mean", "1,2")
+    assert "mean is [1.0, 2.0]; give one number" in program.fails(*words, "--mean", "1,2")
+    assert "does not cover 8x8" in program.fails(*words, "--crop", 8, "--resize", 7)
     assert "labels.txt" in program.fails(*words, "--labels", tmp_path / "labels.txt")
 
 
@@ -78,6 +115,6 @@ def test_a_file_that_cannot_be_written(program, prototxt, tmp_path):
 
 def test_a_file_that_holds_another_net(prototxt, tmp_path, monkeypatch):
     one, other = (convert_with([prototxt], random_weights=seed) for seed in (1, 2))
-    monkeypatch.setattr("fbnet.tools.convert.save", lambda net, path: fbnet.save(other, path))
+    monkeypatch.setattr("fbnet.tools.convert.save", lambda net, path, plans=(): fbnet.save(other, path))
     with pytest.raises(fbnet.CheckError, match=r"holds another net"):
         save_checked(one, tmp_path / "x.fbnet")

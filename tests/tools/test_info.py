@@ -9,11 +9,11 @@ LENET = Path(fbnet.__file__).parent / "tools" / "lenet" / "lenet.fbnet"
 
 def test_lenet(program):
     found = program.json("info", LENET, "--device", "reference")
-    assert found["inputs"] == {"data": "fp32[N,1,28,28]"} and found["outputs"] == ["prob"]
+    assert found["inputs"] == {"image": "uint8[N,H,W,1]"} and found["outputs"] == ["prob"]
     assert found["parameters"] == 431_080 and found["weight_bytes"] == 4 * 431_080
     assert found["macs"] == 288_000 + 1_600_000 + 400_000 + 5_000
-    assert [row["type"] for row in found["layers"]][:2] == ["Convolution", "Pooling"]
-    assert found["layers"][0] == {
+    assert [row["type"] for row in found["layers"]][:3] == ["ImageResize", "ImageToTensor", "Convolution"]
+    assert found["layers"][2] == {
         "name": "conv1", "type": "Convolution", "inputs": ["data"], "outputs": ["conv1"],
         "specs": ["fp32[N,20,24,24]"], "parameters": 520, "macs": 288_000,
     }  # fmt: skip
@@ -21,21 +21,21 @@ def test_lenet(program):
 
 
 def test_another_shape(program):
-    found = program.json("info", LENET, "--device", "reference", "--shape", "data=3,1,28,28")
-    assert found["macs"] == 3 * 2_293_000 and found["at"] == ["data fp32[3,1,28,28]"]
-    assert "no input 'image'" in program.fails("info", LENET, "--shape", "image=1,1,28,28")
-    program.fails("info", LENET, "--shape", "data=1,2,28,28")
+    found = program.json("info", LENET, "--device", "reference", "--shape", "image=3,30,40,1")
+    assert found["macs"] == 3 * 2_293_000 and found["at"] == ["image uint8[3,30,40,1]"]
+    assert "no input 'data'" in program.fails("info", LENET, "--shape", "data=1,1,28,28")
+    program.fails("info", LENET, "--shape", "image=1,0,28,1")
 
 
 def test_for_people(program):
     result = program("info", LENET, "--device", "reference")
     assert result.exit_code == 0
     for text in (
-        "LeNet-5: data fp32[N,1,28,28]",
+        "LeNet-5: image uint8[N,H,W,1]",
         "conv1",
         "431,080 in 1,724,320 bytes",
         "2,293,000",
-        "order GRAY",
+        "pixels GRAY",
     ):
         assert text in result.stdout
 

@@ -1,6 +1,7 @@
+import click
 import pytest
 from fbnet.engine.errors import InputError
-from fbnet.tools.options import read_labels, recipe_changes
+from fbnet.tools.options import PlanFor, Size, read_labels, recipe_changes
 
 
 def test_labels_without_wordnet_ids(tmp_path):
@@ -24,3 +25,32 @@ def test_only_given_options_change_the_recipe():
         "order": "BGR",
     }
     assert recipe_changes({"size": None, "input_color": None}) == {}
+
+
+def test_how_an_image_comes_to_its_size():
+    assert recipe_changes({"crop": [224, 224], "resize": 256}) == {
+        "size": [224, 224],
+        "shorter": 256,
+        "fit": "crop",
+    }
+    assert recipe_changes({"size": [8, 9], "letterbox": True}) == {"size": [8, 9], "fit": "letterbox"}
+    assert recipe_changes({"size": [], "fit": "multiple", "fill": 0}) == {
+        "size": [],
+        "fit": "multiple",
+        "fill": 0,
+    }
+    with pytest.raises(InputError, match=r"by one way, not by crop and letterbox"):
+        recipe_changes({"resize": 256, "letterbox": True})
+    with pytest.raises(InputError, match=r"by one way, not by cut and letterbox"):
+        recipe_changes({"fit": "cut", "letterbox": True})
+    with pytest.raises(InputError, match=r"--crop says the size that the net reads: leave --size away"):
+        recipe_changes({"crop": [8, 8], "size": [8, 8]})
+
+
+def test_the_words_of_options():
+    assert Size().convert("224x320", None, None) == [224, 320] and Size().convert("any", None, None) == []
+    assert PlanFor().convert("cpu:2", None, None) == ("cpu", 2)
+    assert PlanFor().convert("cpu", None, None) == ("cpu", None)
+    for words in ("cpu:0", "cpu:two", ""):
+        with pytest.raises(click.BadParameter, match=r"is not like cpu:2"):
+            PlanFor().convert(words, None, None)

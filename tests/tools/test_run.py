@@ -2,12 +2,10 @@ from functools import partial
 from pathlib import Path
 
 import fbnet
-import numpy as np
 import pytest
 from fbnet.engine.layer import layers
-from fbnet.tools.image import Recipe
 from fbnet.tools.model import Runner
-from fbnet.tools.run import described, found_images, recipe_of, results
+from fbnet.tools.run import found_images, results, with_pixels
 from PIL import Image
 
 LENET = Path(fbnet.__file__).parent / "tools" / "lenet"
@@ -86,11 +84,40 @@ def test_photos_of_many_sizes(program, tmp_path):
     model = saved(tmp_path / "m.fbnet", ("N", 1, "H", "W"))
     for i, size in enumerate([(3, 4), (3, 4), (5, 2)]):
         Image.new("L", size, i).save(tmp_path / f"{i}.png")
-    net = fbnet.load(model)
+    net = with_pixels(fbnet.load(model))
     with Runner(net, "reference") as runner:
-        found = list(results(runner, sorted(tmp_path.glob("*.png")), Recipe(order="GRAY"), batch=8))
+        found = list(results(runner, sorted(tmp_path.glob("*.png")), batch=8))
     assert [row["outputs"]["x"].shape for row in found] == [(1, 4, 3), (1, 4, 3), (1, 2, 5)]
     assert [float(row["outputs"]["mean"].item()) for row in found] == [0.0, 1.0, 2.0]
+
+
+def test_photos_of_many_sizes_are_one_batch_where_the_net_resizes_them(tmp_path):
+    net = fbnet.with_image_input(fbnet.load(saved(tmp_path / "m.fbnet", ("N", 1, "H", "W"))), size=(4, 4))
+    for i, size in enumerate([(3, 4), (9, 4), (5, 2)]):
+        Image.new("L", size, i).save(tmp_path / f"{i}.png")
+    with Runner(net) as runner:
+        batches = []
+        runner.prepare_rest = lambda tensors: batches.append({k: a.shape for k, a in tensors.items()})
+        found = list(results(runner, sorted(tmp_path.glob("*.png")), batch=8))
+    assert [row["outputs"]["mean"].item() for row in found] == [0.0, 1.0, 2.0]
+    assert [shape[0] for (shape,) in (batch.values() for batch in batches)] == [3]
+
+
+def test_a_photo_too_small_to_be_cut(program, tmp_path, photo):
+    net = fbnet.with_image_input(
+        fbnet.load(saved(tmp_path / "m.fbnet", ("N", 3, "H", "W"))), size=(30, 50), fit="cut"
+    )
+    fbnet.save(net, tmp_path / "m.fbnet")
+    Image.new("RGB", (50, 29)).save(tmp_path / "small.png")
+    result = program("run", tmp_path / "m.fbnet", photo, tmp_path / "small.png")
+    assert result.exit_code == 2 and result.stdout.startswith(str(photo))
+    assert "small.png: image.resize (ImageResize): an image of 29x50" in result.stderr
+
+
+def test_what_a_net_prepares_itself_is_not_changed(program, tmp_path, photo):
+    assert "prepares images itself: convert its source again" in program.fails(
+        "run", MODEL, photo, "--mean", "3"
+    )
 
 
 def test_channels_last(program, tmp_path, photo):
@@ -117,13 +144,14 @@ def test_a_model_that_does_not_say_how_images_are_prepared(program, tmp_path, ph
         ({"x": (1, 4, 8, 8)}, {}, "fp32[1,4,8,8], which is no image"),
         ({"x": (1, 3, 8, 8)}, {"order": "GRAY"}, "GRAY has the wrong number of channels"),
         ({"x": (1, 1, 8, 8)}, {"order": "BGR"}, "BGR has the wrong number of channels"),
-        ({"x": (1, 3, 8, 8)}, {"mean": "high"}, "mean is 'high'"),
+        ({"x": (1, 3, 8, 8)}, {"mean": "high"}, "'high' is no number"),
+        ({"x": (1, 3, 8, 8)}, {"zoom": 1}, "image preparation has no 'zoom'. It has: input, size"),
     ],
 )
 def test_nets_that_read_no_image(inputs, image, says):
     steps = [mean(name, name=f"mean_{name}") for name in inputs]
-    with pytest.raises(fbnet.InputError) as caught:
-        recipe_of(fbnet.Net(steps, inputs, metadata={"image": image}))
+    with pytest.raises((fbnet.InputError, fbnet.AttributeValueError)) as caught:
+        with_pixels(fbnet.Net(steps, inputs, metadata={"image": image}))
     assert says in str(caught.value)
 
 
@@ -139,18 +167,6 @@ def test_folders(program, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "there is no image in this folder" in program.fails("run", MODEL, empty)
-
-
-def test_described():
-    scores = np.float32([0.1, 0.7, 0.2]).reshape(3, 1, 1)
-    assert described({"prob": scores}, ["a", "b"], 2) == {
-        "top": [
-            {"index": 1, "score": pytest.approx(0.7), "label": "b"},
-            {"index": 2, "score": pytest.approx(0.2), "label": "2"},
-        ]
-    }
-    assert set(described({"y": np.zeros((3, 2))}, [], 2)) == {"outputs"}
-    assert described({"y": np.zeros((0,))}, [], 2) == {"outputs": {}}
 
 
 def test_unknown_device(program):

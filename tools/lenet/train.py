@@ -19,6 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from ...engine.layer import Layer, layers
 from ...engine.net import Net
+from ...formats.ends import with_image_input
 from ..fetch import fetch
 from ..show import progress_bar
 
@@ -168,7 +169,7 @@ def as_net(weights: Weights) -> Net:
         own = [weights[f"{name}.{p}"] for p in "wb"] if f"{name}.w" in weights else []
         return layers[kind](source, *own, name=name, **attributes)
 
-    return Net(
+    net = Net(
         [
             made("Convolution", "data", "conv1"),
             made("Pooling", "conv1", "pool1", kernel=(2, 2), stride=(2, 2), ceil=True),
@@ -185,12 +186,9 @@ def as_net(weights: Weights) -> Net:
             "labels": [str(digit) for digit in range(10)],
             "source": "trained on MNIST by fbnet.tools.lenet.train",
             "license": "BSD-2-Clause",
-            "image": {
-                "size": [28, 28], "resize": None, "crop": "stretch", "filter": "bilinear",
-                "mean": [0.0], "scale": [1 / 255], "order": "GRAY",
-            },
         },
-    )  # fmt: skip
+    )
+    return with_image_input(net, scale=1 / 255)
 
 
 def accuracy(net: Net) -> float:
@@ -198,7 +196,7 @@ def accuracy(net: Net) -> float:
     images, labels = mnist("t10k")
     right = 0
     for start in range(0, len(images), 1000):
-        x = images[start : start + 1000, None].astype(np.float32) * np.float32(1 / 255)
+        x = images[start : start + 1000, :, :, None]
         right += int((net(x).argmax(axis=1) == labels[start : start + 1000]).sum())
     return right / len(images)
 
@@ -217,9 +215,9 @@ def main(epochs: int, seed: int, output: Path) -> None:
     images, labels = mnist("t10k")
     for digit in range(10):  # the first of each in the test set, not one picked for being easy
         Image.fromarray(images[np.argmax(labels == digit)]).save(output / f"digit_{digit}.png", optimize=True)
-    sample = images[:1, None].astype(np.float32) * np.float32(1 / 255)
+    sample = images[:1, :, :, None]
     write(
-        net.replace(tests=[{"data": sample, "prob": net.forward(data=sample)["prob"]}]),
+        net.replace(tests=[{"image": sample, "prob": net.forward(image=sample)["prob"]}]),
         output / "lenet.fbnet",
     )
     print(f"{accuracy(net):.2%} of the 10,000 test digits are read right; wrote {output / 'lenet.fbnet'}")

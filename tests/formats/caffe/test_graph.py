@@ -173,7 +173,7 @@ def test_a_data_layer_of_another_phase_tells_the_input(read):
 def test_image_preparation_comes_from_the_data_layer(read):
     transform = "transform_param { crop_size: 9 mean_value: 104 mean_value: 117 mean_value: 123 scale: 0.5 }"
     net = read(layer("Data", "d", "", transform, tops="data label") + layer("ReLU", "r", "data"))
-    wanted = {"size": [9, 9], "crop": "center", "mean": [104, 117, 123], "scale": 0.5, "order": "BGR"}
+    wanted = {"size": [9, 9], "fit": "crop", "mean": [104, 117, 123], "scale": 0.5, "order": "BGR"}
     assert net.metadata["image"] == wanted
     mean_file = 'transform_param { crop_size: 9 mean_file: "mean.binaryproto" }'
     net = read(layer("Data", "d", "", mean_file, tops="data label") + layer("ReLU", "r", "data"))

@@ -23,8 +23,8 @@ def test_the_file_is_small_and_what_the_script_makes(lenet):
 
 def test_it_computes_its_own_test_vector(lenet):
     (test,) = lenet.tests
-    np.testing.assert_allclose(lenet(test["data"]), test["prob"], atol=1e-6)
-    np.testing.assert_allclose(lenet.forward(data=test["data"])["prob"], test["prob"], atol=1e-6)
+    np.testing.assert_allclose(lenet(test["image"]), test["prob"], atol=1e-6)
+    np.testing.assert_allclose(lenet.forward(image=test["image"])["prob"], test["prob"], atol=1e-6)
 
 
 def test_accuracy_on_the_ten_thousand(lenet, zoo):

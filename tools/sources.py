@@ -1,0 +1,158 @@
+"""The framework that a model file came from, running that file: the judge of what we made of it.
+
+    @source(".onnx", "onnxruntime")
+    def onnxruntime(paths, inputs, tensors): ... return arrays, name -> array
+
+`tensors` are (name, layer name) of what is wanted; what a framework cannot show is left out. All in fp32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..engine.errors import ConversionError, InputError
+from ..engine.net import Net
+from .peers import captured
+
+Arrays = Mapping[str, np.ndarray]
+Wanted = Sequence[tuple[str, str]]
+Function = Callable[[Sequence[Path], Arrays, Wanted], "dict[str, np.ndarray]"]
+
+
+class Source(NamedTuple):
+    """An engine that reads the files of a framework."""
+
+    name: str
+    packages: tuple[str, ...]  # what it may be installed as
+    suffixes: tuple[str, ...]
+    run: Function
+
+
+SOURCES: dict[str, Source] = {}
+
+
+def source(name: str, *suffixes: str, packages: Sequence[str] = ()) -> Callable[[Function], Function]:
+    """Enter a function as the engine `name`, which reads files with these endings."""
+
+    def enter(function: Function) -> Function:
+        SOURCES[name] = Source(name, tuple(packages) or (name,), suffixes, function)
+        return function
+
+    return enter
+
+
+def source_of(paths: Sequence[Path]) -> Source | None:
+    """The engine of the framework that these files came from."""
+    suffixes = {path.suffix.lower() for path in paths}
+    return next((s for s in SOURCES.values() if suffixes & set(s.suffixes)), None)
+
+
+def judged(
+    engine: Source, paths: Sequence[Path], net: Net, inputs: Arrays, tensors: Sequence[str]
+) -> tuple[str, dict[str, np.ndarray]]:
+    """(engine and version, tensors by name) of the model in `paths`, of which `net` was made, on these inputs.
+
+    tensors  names of the net's. Raises ConversionError with the reason if there are none.
+    """
+    version = next((v for v in map(_version, engine.packages) if v), "")
+    if not version:
+        raise ConversionError(f"{engine.name} is not installed: pip install {engine.packages[0]}")
+    writers = {o: layer.name for layer in net.layers for o in layer.outputs}
+    wanted = [(name, writers[name]) for name in tensors if name in writers]
+    with captured() as said:
+        try:
+            return f"{engine.name} {version}", engine.run(paths, inputs, wanted)
+        except Exception as error:  # whatever another engine throws
+            reason = str(error) or type(error).__name__
+    words = " ".join(line.strip() for line in [*reason.splitlines(), *said] if line.strip())
+    raise ConversionError(f"{engine.name} {version} cannot run {paths[0].name}: {words[:300]}")
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+@source("onnxruntime", ".onnx")
+def _onnxruntime(paths: Sequence[Path], inputs: Arrays, tensors: Wanted) -> dict[str, np.ndarray]:
+    """Inner tensors are seen by making them outputs, which takes the onnx package."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    cpu = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(str(paths[0]), options, providers=cpu)
+    outputs = {o.name for o in session.get_outputs()}
+    inner = [name for name, _ in tensors if name not in outputs]
+    if inner:
+        import onnx
+
+        model = onnx.load(str(paths[0]))
+        known = {o for node in model.graph.node for o in node.output}
+        inner = [name for name in inner if name in known]
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=cpu)
+    names = [name for name, _ in tensors if name in outputs or name in inner]
+    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+@source(
+    "opencv", ".prototxt", ".caffemodel",
+    packages=("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless"),
+)  # fmt: skip
+def _opencv(paths: Sequence[Path], inputs: Arrays, tensors: Wanted) -> dict[str, np.ndarray]:
+    """OpenCV up to 4.12 reads Caffe. It calls results by their layers, and fuses some away."""
+    import cv2
+
+    ordered = sorted(paths, key=lambda path: path.suffix.lower() != ".prototxt")
+    if len(ordered) != 2:
+        raise InputError("it needs the weights, too")
+    net = cv2.dnn.readNetFromCaffe(*map(str, ordered))
+    net.enableFusion(False)
+    for name, array in inputs.items():
+        net.setInput(array, name)
+    known = set(net.getLayerNames())
+    found: dict[str, np.ndarray] = {}
+    of_layer = [(name, layer) for name, layer in tensors if layer in known]
+    for (name, _), result in zip(
+        of_layer, net.forwardAndRetrieve([layer for _, layer in of_layer]), strict=True
+    ):
+        if len(result) == 1:
+            found[name] = result[0]
+    return found
+
+
+@source("ncnn", ".param", ".bin")
+def _ncnn(paths: Sequence[Path], inputs: Arrays, tensors: Wanted) -> dict[str, np.ndarray]:
+    """ncnn has no batch: it gets one image, and its results get their batch axis back."""
+    import ncnn
+
+    param = next(path for path in paths if path.suffix.lower() == ".param")
+    weights = next((path for path in paths if path != param), param.with_suffix(".bin"))
+    net = ncnn.Net()
+    for name in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage", "vulkan_compute"):
+        if hasattr(net.opt, f"use_{name}"):
+            setattr(net.opt, f"use_{name}", False)
+    net.opt.lightmode = False  # keeps inner tensors
+    net.opt.num_threads = 1
+    if net.load_param(str(param)) != 0 or net.load_model(str(weights)) != 0:
+        raise InputError("it cannot read it")
+    extractor = net.create_extractor()
+    for name, array in inputs.items():
+        if array.shape[0] != 1:
+            raise InputError("it runs one image at a time")
+        extractor.input(name, ncnn.Mat(array[0]).clone())
+    found = {}
+    for name, _ in tensors:
+        failed, mat = extractor.extract(name)
+        if not failed:
+            found[name] = np.array(mat)[None]
+    return found
