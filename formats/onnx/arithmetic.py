@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from ...engine.tensor import Dim
-from .graph import Graph, Node, Value, as_stored, dtype_name, is_floating, is_one, operator
+from .graph import Graph, Node, Value, as_stored, dtype_name, is_floating, is_one, operator, same_size
 from .moving import inverse, permuted, reshaped
 
 HIGHEST = float(np.finfo(np.float32).max)
@@ -212,9 +212,11 @@ def _span(shape: Sequence[int], other: Sequence[int]) -> list[int] | None:
 
 
 def _alike(a: Value, b: Value) -> bool:
-    """True if both are computed, in fp32, and of one shape."""
-    computed = a.array is None and b.array is None
-    return computed and is_floating(a, b) and tuple(map(str, a.shape)) == tuple(map(str, b.shape))
+    """True if both are computed, in fp32, and of one shape. Sizes that came about in different ways, like H and twice
+    its half, are one size if they are the same at the usual size of the image, and not 1."""
+    if a.array is not None or b.array is not None or not is_floating(a, b) or a.rank != b.rank:
+        return False
+    return all(same_size(p, q) or int(p) == int(q) > 1 for p, q in zip(a.shape, b.shape, strict=True))
 
 
 def powered(g: Graph, x: Value, power: float = 1.0, scale: float = 1.0, shift: float = 0.0) -> Value:
