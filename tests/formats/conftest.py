@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,18 @@ from fbnet.engine.layer import Layer, layer, layers
 from fbnet.engine.net import Net
 from fbnet.engine.tensor import Spec
 from fbnet.formats.fbnet import write
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the definitions of well-known networks, without weights: caffe/*.prototxt and ncnn/*.param.
+
+    Each folder's README says where they come from, and under which licence.
+    """
+    folder = tmp_path_factory.mktemp("models")
+    with zipfile.ZipFile(Path(__file__).with_name("models.zip")) as file:
+        file.extractall(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
