@@ -21,6 +21,7 @@ COMMANDS = {  # each is the function of its name in the file of its name
     "demo": "Read ten digits and name two photos.",
     "zoo": "Networks and data known to run: list and get.",
     "convert": "Turn a Caffe, ONNX or ncnn model into one .fbnet file.",
+    "compare": "Compare two models, or two engines, tensor by tensor.",
     "check": "Run the test vectors that travel in a model.",
     "export": "Write a model as ONNX, for other engines and tools.",
     "info": "Show a model's layers, shapes, work and memory.",
@@ -28,7 +29,7 @@ COMMANDS = {  # each is the function of its name in the file of its name
     "explain": "Show which kernel computes each layer, and why.",
     "layers": "List every layer type, with its formula.",
     "conformance": "Run the ONNX project's own backend suite.",
-    "bench": "Show how fast a model runs: layer by layer, and beside other engines.",
+    "bench": "Show how fast a model runs, also beside other engines.",
 }
 
 

@@ -122,7 +122,7 @@ def race(
         ours, engines = Lane("fbnet", version), {"fbnet": session.run}
         others, missing = [], {}
         model = (
-            _model(net, shaped, {name: array.shape for name, array in wanted.items()}, folder)
+            model_for_peers(net, shaped, {name: array.shape for name, array in wanted.items()}, folder)
             if names
             else None
         )
@@ -146,7 +146,7 @@ def race(
     )
 
 
-def _model(net: Net, shaped: Net, outputs: Mapping[str, tuple[int, ...]], folder: Path) -> Model:
+def model_for_peers(net: Net, shaped: Net, outputs: Mapping[str, tuple[int, ...]], folder: Path) -> Model:
     """The net as ONNX files, of these shapes and for one image."""
     path = folder / "fixed.onnx"
     write(shaped, path)

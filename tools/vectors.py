@@ -18,7 +18,7 @@ from ..engine.part import part
 from ..engine.tensor import Spec
 from ..formats.ends import reads_pixels
 from .model import Runner
-from .numbers import random_inputs, relative_error
+from .numbers import random_inputs, relative_error, share_that_differs
 from .sources import judged, source_of
 
 MOST_BYTES = 4 << 20  # of a vector that is made without being asked for
@@ -165,12 +165,8 @@ def compared(got: Arrays, wanted: Arrays, tolerance: float = CLOSE) -> list[Comp
     for name, right in wanted.items():
         found = got[name]
         spec = f"{right.dtype}{list(right.shape)}"
-        whole = right.dtype.kind in "biu"
-        if whole and found.shape == right.shape:
-            error = float((found != right).mean()) if right.size else 0.0
-        else:
-            error = relative_error(found, right)
-        rows.append(Compared(name, spec, error, tolerance))
+        error = share_that_differs if right.dtype.kind in "biu" else relative_error
+        rows.append(Compared(name, spec, error(found, right), tolerance))
     return rows
 
 
