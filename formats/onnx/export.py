@@ -1,7 +1,7 @@
 """Net -> .onnx: opset 17, standard operators only, weights in the file, or beside it when they are too many for one.
 
     writer       the walk over the layers, and the table that layer types are entered in
-    export_elementwise, export_window, export_moving      the layers, each a small function
+    export_arithmetic, export_elementwise, export_window, export_moving      the layers, each a small function
 
 A size that may change stays open where it can. Some layers can be written for numbers only, like ShuffleChannel: where
 a net has one, its images get the net's usual size and the batch alone stays open.
@@ -23,14 +23,19 @@ from ...engine.cache import write_whole
 from ...engine.errors import ConversionError, FileError
 from ...engine.net import Net
 from ...engine.tensor import Dim, Spec, Tensor
-from . import export_elementwise, export_moving, export_window  # noqa: F401  they enter their layers
+from . import (  # noqa: F401  they enter their layers
+    export_arithmetic,
+    export_elementwise,
+    export_moving,
+    export_window,
+)
 from .file import MOST_BYTES
-from .writer import ONNX_TYPES, NeedsSize, Writer, numbers
+from .writer import ONNX_TYPES, OPSET, NeedsSize, Writer, numbers
 
 if TYPE_CHECKING:
     import onnx
 
-OPSET, IR_VERSION = 17, 8  # of 2022: what every reader of today knows
+IR_VERSION = 8  # of 2022, like the opset: what every reader of today knows
 GRAPH_BYTES = 64 << 20  # left for all that is not weights
 DATA_ALIGNMENT = 4096  # so that weights beside the model can be mapped
 

@@ -26,7 +26,9 @@ from ...engine.net import Net
 from ...engine.tensor import Dim, Spec, Tensor
 from .graph import Unsupported
 
+OPSET = 17
 ONNX_TYPES = {"fp32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "fp16": 10}  # TensorProto
+ONNX_TYPES |= {"uint16": 4, "int16": 5, "uint32": 12, "uint64": 13}
 
 
 class NeedsSize(Exception):
