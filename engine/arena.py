@@ -18,17 +18,20 @@ class Arena:
 
     def __init__(self, plan: Plan):
         self.plan = plan
-        try:
-            memory = np.empty(plan.arena_bytes + ALIGN, np.uint8)
-        except MemoryError:
-            raise DeviceError(
-                f"{plan.net.name}: no memory for an arena of {plan.arena_bytes:,} bytes"
-            ) from None
-        start = -memory.ctypes.data % ALIGN
-        self.memory = memory[start : start + plan.arena_bytes]
+        self.memory = self._allocate()
         self.constants = [plan.constant(index) for index in range(len(plan.constants))]
         self.unset = set(plan.net.inputs)  # those that were never written
         self.views = {name: self._view(place, spec) for name, (place, spec) in plan.tensors.items()}
+
+    def _allocate(self) -> np.ndarray:
+        """The arena's bytes."""
+        nbytes = self.plan.arena_bytes
+        try:
+            memory = np.empty(nbytes + ALIGN, np.uint8)
+        except MemoryError:
+            raise DeviceError(f"{self.plan.net.name}: no memory for an arena of {nbytes:,} bytes") from None
+        start = -memory.ctypes.data % ALIGN
+        return memory[start : start + nbytes]
 
     def _view(self, place: Place, spec: Spec) -> np.ndarray:
         if place.region != ARENA:

@@ -43,7 +43,8 @@ def check_layer(
     device_names: Sequence[str] = (),
     constants: Sequence[str] | None = None,
 ) -> list[Check]:
-    """Run a layer on every device, by every kernel that serves it, on 1, 2 and 3 threads, against `reference`.
+    """Run a layer on every device that is there, by every kernel that serves it, on 1, 2 and 3 threads, against
+    its `reference`.
 
     inputs     arrays; None for an optional input left out. An Elementwise layer is tried on awkward shapes
                of its own if there are none
@@ -60,7 +61,7 @@ def check_layer(
     return [
         check
         for trial in trials
-        for name in device_names or list(devices)
+        for name in device_names or [name for name in devices if devices[name].available()]
         for check in _on_device(layer, trial, devices[name], tolerance, constants)
     ]
 
@@ -80,7 +81,7 @@ def _on_device(
     serving = [k.name for k in candidates(layer, device.name, "fp32") if not k.refuses(call)]
     checks = []
     for kernel in serving if device.has_kernels and serving else ["reference"]:
-        for threads in THREADS if device.has_kernels else THREADS[:1]:
+        for threads in THREADS if device.has_kernels and device.host_threads else THREADS[:1]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", HostFallback)
                 plan = plan_as_written(

@@ -33,7 +33,12 @@ class Device:
         8  # fp32 numbers in a vector register, and how many of those: what kernels pack constants for
     )
     registers: int = 16
+    host_threads: ClassVar[bool] = True  # False: a plan's number of threads changes nothing
     reorder: ClassVar[str] = ""  # type of the layer that brings a tensor from one layout to another
+
+    def available(self) -> bool:
+        """Whether plans can run here and now. Where not, what is tried on every device leaves this one out."""
+        return True
 
     # -- making plans --------------------------------------------------------------------------------------
 

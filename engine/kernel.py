@@ -46,7 +46,10 @@ class View:
 
 @dataclass(frozen=True)
 class Scratch:
-    """A parameter that is working memory, of unknown content, for the time of one step."""
+    """A parameter that is working memory, of unknown content, for the time of one layer.
+
+    Stages of a kernel that are given one and the same object hand each other what is in it.
+    """
 
     shape: tuple[int, ...]
     dtype: str = "fp32"

@@ -51,13 +51,17 @@ class Places:
             if not item.alias:
                 self._place_outputs(time, item, len(items))
         self._scratch: dict[tuple[int, int, str], Block] = {}
+        scratch: dict[
+            tuple[int, int], Block
+        ] = {}  # by time and object: stages that name one object share its bytes
         for time, item in enumerate(items):
             for number, stage in enumerate(item.stages):
                 for name, value in stage.params.items():
                     if isinstance(value, Scratch):
                         nbytes = int(np.prod(value.shape)) * dtypes[value.dtype].itemsize
-                        self._scratch[time, number, name] = Block(nbytes, time, time)
-        self.arena_bytes = arrange([*self._blocks.values(), *self._scratch.values()])
+                        block = scratch.setdefault((time, id(value)), Block(nbytes, time, time))
+                        self._scratch[time, number, name] = block
+        self.arena_bytes = arrange([*self._blocks.values(), *scratch.values()])
 
     def root(self, name: str) -> tuple[str, int]:
         """The tensor whose bytes this one shares, and where in them it begins; itself and 0 if it shares none."""

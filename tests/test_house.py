@@ -14,11 +14,11 @@ import pytest
 ROOT = Path(fbnet.__file__).parent
 FOLDERS = ("engine", "layers", "formats", "tools")
 SOURCES = sorted(p for folder in FOLDERS for p in (ROOT / folder).rglob("*.py"))
-TARGETS = ("cpu", "reference")
+TARGETS = ("cpu", "cuda", "reference")
 
 # Who may use which library. `*` in a path stands for anything below it.
 HEAVY = {
-    "numba": ("layers/cpu/",),
+    "numba": ("layers/cpu/", "layers/cuda/"),
     "llvmlite": ("layers/cpu/",),
     "flatbuffers": ("formats/",),
     "onnx": ("formats/onnx/", "tools/"),

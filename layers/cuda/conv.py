@@ -1,0 +1,67 @@
+"""Convolution on the GPU, the plain way: a thread a result, for weights that are computed and for one filter a channel.
+
+What has constant weights goes through gemm.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...engine.kernel import Call, kernel
+from ..conv import Convolution
+from .blocks import flat
+from .fused import finish, finish_of, finishes
+
+
+def geometry(call: Call) -> dict:
+    """Sizes, strides and padding as kernels name them; c and m count the channels of a group, and all filters."""
+    layer, (_, c, h, width), (_, m, oh, ow) = call.layer, call.shape("x"), call.shape("y")
+    kh, kw = call.shape("w")[2:]
+    return dict(
+        c=c // layer.group, h=h, width=width, m=m, oh=oh, ow=ow, kh=kh, kw=kw,
+        stride_h=layer.stride[0], stride_w=layer.stride[1], dilation_h=layer.dilation[0],
+        dilation_w=layer.dilation[1], top=layer.pad[0], left=layer.pad[1],
+    )  # fmt: skip
+
+
+def in_two_axes(call: Call) -> bool | str:
+    return len(call.shape("x")) == 4 or "its images have not two axes"
+
+
+def serves(call: Call) -> bool | str:
+    return finishes(call.layer) if in_two_axes(call) is True else in_two_axes(call)
+
+
+def bind(call: Call) -> dict:
+    m = call.shape("y")[1]
+    optional = dict(b=call.flat("b"), residual=call.flat("residual"), per_group=m // call.layer.group)
+    return flat(call, "x", "w", "y") | geometry(call) | finish_of(call.layer) | optional
+
+
+@kernel(Convolution, device="cuda", bind=bind, when=serves)
+def direct(
+    x, w, b, residual, y, c, h, width, m, oh, ow, kh, kw, per_group, stride_h, stride_w, dilation_h, dilation_w,
+    top, left, act, alpha, beta, items, ith, nth,
+):  # fmt: skip
+    for item in range(ith, items, nth):
+        row = item // ow
+        ox, oy, plane = item - row * ow, row % oh, row // oh
+        image, out = plane // m, plane % m
+        start = (image * (m // per_group) + out // per_group) * c
+        iy, ix = oy * stride_h - top, ox * stride_w - left
+        total = np.float32(0)
+        for channel in range(c):
+            source = (start + channel) * h * width
+            weights = (out * c + channel) * kh * kw
+            for ky in range(kh):
+                i = iy + ky * dilation_h
+                if 0 <= i < h:
+                    for kx in range(kw):
+                        j = ix + kx * dilation_w
+                        if 0 <= j < width:
+                            total += x[source + i * width + j] * w[weights + ky * kw + kx]
+        if b.size > 0:
+            total += b[out]
+        if residual.size > 0:
+            total += residual[item]
+        y[item] = finish(total, act, alpha, beta)

@@ -1,0 +1,105 @@
+"""native: kernels written in CUDA C++, for what numba cannot say: matrix instructions and copies past the registers.
+
+    @declare("gemm.cu", BM=128, BN=128)
+    def gemm(x, w, y, count, threads, blocks_x): ...
+
+The function has no body that counts: its parameters are those of the `extern "C" __global__` function of its name in
+the file, pointers for arrays, 32-bit ints and floats for the rest. The numbers become macros.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from ctypes import byref, c_char_p, c_int, c_size_t, c_void_p
+from functools import lru_cache
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+from ...engine.errors import CompileError
+from ...engine.kernel import Parameter
+from .launch import Code
+
+LIBRARIES = tuple(f"libnvrtc.so{suffix}" for suffix in (".13", ".12", ""))
+
+
+def declare(file: str, **macros: int) -> Callable[[Callable], Callable]:
+    """Declare that a function is written in CUDA C++ in `file`, beside this one."""
+
+    def mark(function: Callable) -> Callable:
+        function.native = (file, tuple(sorted(macros.items())))  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def variant(function: FunctionType, name: str, **macros: int) -> Callable:
+    """The same function with other macros, under another name."""
+    file, before = function.native  # type: ignore[attr-defined]
+    copy = FunctionType(function.__code__, function.__globals__, name)
+    copy.__qualname__ = name
+    copy.native = (file, tuple(sorted((dict(before) | macros).items())))  # type: ignore[attr-defined]
+    return copy
+
+
+def source_of(function: Callable) -> tuple[str, tuple[tuple[str, int], ...]] | None:
+    """(file, macros) of a function declared here; None for others."""
+    return getattr(function, "native", None)
+
+
+@lru_cache
+def library() -> Any:
+    """NVIDIA's run-time compiler, None if it is not installed."""
+    found = []
+    try:
+        import nvidia  # where its packages put their libraries
+
+        for root in nvidia.__path__:
+            found += [str(path) for name in LIBRARIES[:2] for path in Path(root).glob(f"*/lib/{name}")]
+    except ImportError:
+        pass
+    for name in [*found, *LIBRARIES]:
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    return None
+
+
+def compiler() -> str:
+    """Its name and version."""
+    major, minor = c_int(), c_int()
+    if library() is None:
+        return "no NVRTC"
+    library().nvrtcVersion(byref(major), byref(minor))
+    return f"NVRTC {major.value}.{minor.value}"
+
+
+def emit(
+    function: Callable, source: tuple[str, Any], parameters: Sequence[Parameter], capability: tuple[int, int]
+) -> bytes:
+    """Compile the function's file for a GPU. Raises CompileError with the compiler's own words."""
+    file, macros = source
+    entry = function.__code__.co_name  # type: ignore[attr-defined]
+    nvrtc = library()
+    if nvrtc is None:
+        raise CompileError(f"kernel {entry} needs NVIDIA's run-time compiler: pip install 'fbnet[cuda]'")
+    program, size = c_void_p(), c_size_t()
+    text = (Path(__file__).parent / file).read_bytes()
+    nvrtc.nvrtcCreateProgram(byref(program), c_char_p(text), c_char_p(file.encode()), 0, None, None)
+    options = ["-arch=sm_{}{}".format(*capability), "-default-device", "-std=c++17"]
+    options += [f"-D{name}={value}" for name, value in macros]
+    given = (c_char_p * len(options))(*[o.encode() for o in options])
+    try:
+        if nvrtc.nvrtcCompileProgram(program, len(options), given):
+            nvrtc.nvrtcGetProgramLogSize(program, byref(size))
+            log = ctypes.create_string_buffer(size.value)
+            nvrtc.nvrtcGetProgramLog(program, log)
+            raise CompileError(f"kernel {entry} of {file} does not compile: {log.value.decode()}")
+        nvrtc.nvrtcGetCUBINSize(program, byref(size))
+        image = ctypes.create_string_buffer(size.value)
+        nvrtc.nvrtcGetCUBIN(program, image)
+    finally:
+        nvrtc.nvrtcDestroyProgram(byref(program))
+    return Code(entry, "cuda", tuple(parameters)).object(image.raw)
