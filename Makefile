@@ -26,11 +26,9 @@ bench: $(READY)
 docs: $(READY)
 	$(BIN)/fbnet layers --markdown > docs/layers.md
 
-# Every case of the ONNX backend suite, on the cpu as well (the tests run those of one operator there): some minutes.
-CONFORMANCE := $(BIN)/fbnet conformance --device reference --device cpu
+# Every case of the ONNX backend suite, on both devices: a minute or two.
 conformance: $(READY)
-	$(CONFORMANCE) --list > tests/formats/onnx/conformance.txt
-	$(CONFORMANCE) --markdown > docs/onnx.md
+	$(BIN)/fbnet conformance --device reference --device cpu --list tests/formats/onnx/conformance.txt --page docs/onnx.md
 
 # OpenCV 4.12 is the last one that reads Caffe; pnnx is ncnn's converter. What they ask for (an older numpy, torch) is
 # not needed: --no-deps.

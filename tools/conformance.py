@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from ..engine.errors import CheckError
 from .onnx_suite import KINDS, Case, Verdict, cases, verdict
-from .show import json_option, print_json, progress_bar, table
+from .show import json_option, print_json, progress_bar, say, table
 
+FILE = click.Path(path_type=Path, dir_okay=False)
 LISTED = "    "  # what a case's line begins with in the list of those that fail
 OFFLINE = KINDS[:-1]
 Results = Mapping[str, Mapping[str, Verdict]]  # device -> case -> how it went
@@ -24,38 +26,46 @@ Results = Mapping[str, Mapping[str, Verdict]]  # device -> case -> how it went
     "--device", multiple=True, default=("reference",), show_default=True, help="Where to run the cases."
 )
 @click.option("--real", is_flag=True, help="The nine real networks too, which have to be fetched.")
-@click.option("--list", "as_list", is_flag=True, help="Print the cases that fail, by reason.")
-@click.option("--markdown", is_flag=True, help="Print a table by operator as a page of the documentation.")
+@click.option("--list", "list_path", type=FILE, help="Write the cases that fail, by reason.")
+@click.option(
+    "--page", "page_path", type=FILE, help="Write a table by operator, as a page of the documentation."
+)
 @json_option
 def conformance(
-    pattern: str, device: tuple[str, ...], real: bool, as_list: bool, markdown: bool, as_json: bool
+    pattern: str,
+    device: tuple[str, ...],
+    real: bool,
+    list_path: Path | None,
+    page_path: Path | None,
+    as_json: bool,
 ) -> None:
     """Run the backend suite of the ONNX project, or the cases whose name matches PATTERN.
 
     \b
     fbnet conformance gather
-    fbnet conformance --device reference --device cpu --markdown > docs/onnx.md
-    fbnet conformance --device reference --device cpu --list > tests/formats/onnx/conformance.txt
+    fbnet conformance --device reference --device cpu --page docs/onnx.md
     """
     chosen = {n: c for n, c in cases(KINDS if real else OFFLINE).items() if re.search(pattern, n)}
     results: dict[str, dict[str, Verdict]] = {}
     for name in device:
-        with progress_bar(f"conformance on {name}", len(chosen)) as step:
+        with progress_bar(f"conformance on {name}", len(chosen)) as advance:
             results[name] = {}
             for case in chosen.values():
                 results[name][case.name] = verdict(case, name)
-                step()
+                advance()
+    if list_path:
+        list_path.write_text(list_of(results))
+    if page_path:
+        page_path.write_text(page_of(chosen, results))
+    failed = sum(bool(v.why) for found in results.values() for v in found.values())
     if as_json:
-        print_json({d: {n: v.__dict__ for n, v in found.items()} for d, found in results.items()})
-    elif as_list:
-        click.echo(list_of(results), nl=False)
-    elif markdown:
-        click.echo(page_of(chosen, results), nl=False)
+        print_json({d: {n: asdict(v) for n, v in found.items()} for d, found in results.items()})
+    elif list_path or page_path:
+        say(f"{sum(map(len, results.values())) - failed} passed, {failed} failed")
     else:
         table(["case", "device", "result"], [
             [n, d, v.why or "passes"] for d, found in results.items() for n, v in found.items()
         ])  # fmt: skip
-        failed = sum(bool(v.why) for found in results.values() for v in found.values())
         if failed:
             raise CheckError(f"{failed} of {sum(map(len, results.values()))} cases fail")
 
@@ -103,7 +113,8 @@ of an operator's cases pass on each device, judged by the outputs that the suite
 
 The suite feeds everything as inputs, also what a network holds as a constant: the shape of a Reshape, the axes of a
 sum. Sizes are known here before a net runs, so such inputs have to be constants; *with constants* counts the cases
-that pass once all inputs but the first are. Doubles and half floats are computed in fp32, and what a double has beyond
+that pass once all inputs but the first are; *by reference* those of the last device in which it ran some layer by its
+numpy reference, having no kernel for it. Doubles and half floats are computed in fp32, and what a double has beyond
 fp32 is infinite. Why a case does not pass is said in `tests/formats/onnx/conformance.txt`.
 """
 
@@ -113,7 +124,7 @@ def page_of(chosen: Mapping[str, Case], results: Results) -> str:
     import onnx
 
     devices = list(results)
-    head = ["cases", *devices, "with constants"]
+    head = ["cases", *devices, "with constants", "by reference"]
     lines = [INTRODUCTION.format(version=onnx.__version__, opset=onnx.defs.onnx_opset_version())]
     kinds = [(kind, [n for n, c in chosen.items() if c.kind == kind]) for kind in KINDS]
     lines += _table(["kind", *head], ((k, names) for k, names in kinds if names), results)
@@ -128,7 +139,10 @@ def _table(head: list[str], rows: Iterable[tuple[str, list[str]]], results: Resu
     lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
     for what, names in rows:
         passed = [sum(not found[n].why for n in names) for found in results.values()]
-        first = next(iter(results.values()))
-        bound = Counter(bool(first[n].constants) for n in names if not first[n].why)[True]
-        lines.append(f"| {what} | {len(names)} | {' | '.join(map(str, passed))} | {bound or ''} |")
+        first, *_, last = [*results.values()] * 2
+        bound = sum(bool(first[n].constants) and not first[n].why for n in names)
+        fallen = sum(last[n].fallback and not last[n].why for n in names)
+        lines.append(
+            f"| {what} | {len(names)} | {' | '.join(map(str, passed))} | {bound or ''} | {fallen or ''} |"
+        )
     return [*lines, ""]
