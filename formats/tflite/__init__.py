@@ -28,8 +28,8 @@ from . import arithmetic, mediapipe, moving, product, window  # noqa: F401  they
 from .file import Model, load
 from .graph import Graph
 
-# What constants may take as fp32, besides four times the size of the file.
-MADE_BYTES = 640 << 20
+# What constants may take as fp32, besides 16 times the size of the file (where they may be 4 bits, or sparse).
+MADE_BYTES = 64 << 20
 CUTTING = ("Slice", "StridedSlice", "Gather")
 
 
@@ -55,7 +55,7 @@ def read(path: Path, *more: Path) -> Net:
 
 
 def _convert(model: Model, path: Path) -> Net:
-    g = Graph(model, MADE_BYTES + 4 * model.nbytes)
+    g = Graph(model, MADE_BYTES + 16 * model.nbytes)
     g.walk()
     about = f"{path.name}, TensorFlow Lite" + (f", {model.description}" if model.description else "")
     net = without_pads(without_permutes(g.net(path.stem, {"source": about})))

@@ -233,10 +233,20 @@ def pad(g: Graph, node: Node, x: Value, pads: Value, value: Value | None = None)
     if numbers.shape != (x.rank, 2) or numbers.dtype.kind not in "iu" or (numbers < 0).any():
         raise Unsupported(f"its pads are {pads.spec} but its input is {x.spec}")
     ends = [(int(before), int(after)) for before, after in numbers]
-    first = next((a for a, e in enumerate(ends) if e != (0, 0)), None)
-    if first is None:
+    if not any(map(any, ends)):
         return x
+    if (
+        x.rank == 4 and x.is_float
+    ):  # as images are padded elsewhere, so that a convolution behind it can do it
+        return unturned(g, _padded(g, node, turned(g, x), [ends[a] for a in CHANNELS_FIRST], value))
+    return _padded(g, node, x, ends, value)
+
+
+def _padded(g: Graph, node: Node, x: Value, ends: Sequence[tuple[int, int]], value: Value | None) -> Value:
+    """x with so much before and after each axis."""
+    first = next(a for a, e in enumerate(ends) if any(e))
     g.mixes(x, first)
+    first = min(first, max(0, x.rank - 2))  # of an image both H and W are named
     given = [e[0] for e in ends[first:]] + [e[1] for e in ends[first:]]
     if node.type != "MIRROR_PAD":
         fill = 0.0 if value is None else float(g.numbers(value, "its value").item())

@@ -12,6 +12,7 @@ import flatbuffers
 import numpy as np
 import pytest
 
+# TensorType; int4 are given as the bytes they lie in
 TYPES = {
     "float32": 0,
     "float16": 1,
@@ -22,6 +23,7 @@ TYPES = {
     "int16": 7,
     "int8": 9,
     "float64": 10,
+    "int4": 17,
 }
 
 
@@ -83,7 +85,8 @@ def build(schema: Any) -> Callable[..., bytes]:
             tensor = schema.TensorT()
             array = arrays.get(name)
             tensor.name = name
-            tensor.type = TYPES[str(array.dtype) if array is not None else (types or {}).get(name, "float32")]
+            stored = str(array.dtype) if array is not None else "float32"
+            tensor.type = TYPES[(types or {}).get(name, stored)]
             tensor.shape = list(
                 inputs.get(name, (shapes or {}).get(name, array.shape if array is not None else ()))
             )
