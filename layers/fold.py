@@ -44,6 +44,21 @@ def fold_bias(conv: Layer, bias: Layer, constants: Constants) -> Layer | None:
     return _scaled(conv, np.ones(len(data)), data, constants)
 
 
+@rewrite("Convolution", "Power")
+def fold_power(conv: Layer, power: Layer, constants: Constants) -> Layer | None:
+    """shift + scale * conv(x) is a convolution with other weights and bias."""
+    if power.power != 1 or conv.inputs[1] not in constants:
+        return None
+    m = constants[conv.inputs[1]].spec.shape[0]
+    return _scaled(conv, np.full(m, power.scale), np.full(m, power.shift), constants)
+
+
+@rewrite("Power")
+def drop_power(power: Layer, constants: Constants) -> list[Layer] | None:
+    """y = x"""
+    return [] if (power.power, power.scale, power.shift) == (1, 1, 0) else None
+
+
 @rewrite("Convolution", "Eltwise", any_input=True)
 def fuse_residual(conv: Layer, add: Layer, constants: Constants) -> Layer | None:
     """conv(x) + other: the other is added while the result is stored. (He et al. 2015, arXiv:1512.03385)"""

@@ -9,7 +9,7 @@
     export       the way out, Net -> .onnx, with its own walk and tables
 
 After the walk, two clean-ups that other formats share: `..layout` removes transposes, `..padding` joins padding with
-the layer behind it.
+the layer behind it, `..patterns` finds the layers that were meant where an exporter wrote them in parts.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ...engine.net import Net
 from ...engine.tensor import Dim, Spec
 from ..layout import without_permutes
 from ..padding import without_pads
+from ..patterns import recovered
 from . import (  # noqa: F401  they enter their operators
     arithmetic,
     convolution,
@@ -37,6 +38,7 @@ from . import (  # noqa: F401  they enter their operators
     reduce,
     select,
 )
+from .centred import with_centred
 from .export import write
 from .file import array_of, load
 from .fold import fold
@@ -52,10 +54,16 @@ MADE_BYTES = 640 << 20
 
 
 @importer(".onnx", write=write)
-def read(path: Path, *more: Path, shapes: Mapping[str, Sequence[int | str]] | None = None) -> Net:
+def read(
+    path: Path,
+    *more: Path,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+    allow_custom: bool = False,
+) -> Net:
     """The net in an ONNX file, for inference.
 
-    shapes  input name -> shape, in place of what the file declares; text is a size that may change
+    shapes        input name -> shape, in place of what the file declares; text is a size that may change
+    allow_custom  keep operators of unknown types as layers, for a registration to come; see engine/custom
 
     Sizes that the file leaves open are symbolic. So are those that may change as far as the net goes, even where the
     file gives a number. Raises FileError for a damaged file, and one ConversionError that lists every node that
@@ -66,7 +74,7 @@ def read(path: Path, *more: Path, shapes: Mapping[str, Sequence[int | str]] | No
         raise InputError(f"{path}: an ONNX model is one file; there is no place for {more[0]}")
     model = load(path)
     try:
-        net, sizes_fixed = _convert(model, path, shapes or {})
+        net, sizes_fixed = _convert(model, path, shapes or {}, allow_custom)
     except ConversionError:
         raise
     except FbnetError as error:
@@ -78,17 +86,20 @@ def read(path: Path, *more: Path, shapes: Mapping[str, Sequence[int | str]] | No
 
 
 def _convert(
-    model: onnx.ModelProto, path: Path, shapes: Mapping[str, Sequence[int | str]]
+    model: onnx.ModelProto, path: Path, shapes: Mapping[str, Sequence[int | str]], allow_custom: bool
 ) -> tuple[Net, bool]:
     """The net, and whether it holds for no other image size than the file's."""
     source, folder = model.graph, path.parent
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
     outputs = [o.name for o in source.output]
-    nodes = _needed([node_of(n, opset, folder) for n in source.node], outputs)
-    names = {name for n in nodes for name in (*names_read(n.source), *n.outputs)} | {i.name for i in source.input}
+    nodes = _needed(with_centred([node_of(n, opset, folder) for n in source.node]), outputs)
+    names = {name for n in nodes for name in (*names_read(n.source), *n.outputs)} | {
+        i.name for i in source.input
+    }
     stored = {t.name: t for t in source.initializer}
     size = path.stat().st_size + sum(_outside_bytes(t) for t in source.initializer)
     g = Graph(names | set(stored), outputs, MADE_BYTES + 2 * size)
+    g.allow_custom = allow_custom
     g.body_of = Functions(model, folder).body
     for n in nodes:
         for i in names_read(n.source):
@@ -118,7 +129,7 @@ def _convert(
     producer = f"{model.producer_name} {model.producer_version}".strip()
     about = f"{path.name}, ONNX opset {opset}" + (f", {producer}" if producer else "")
     net = g.net(path.stem, {"source": about})
-    return without_pads(without_permutes(net)), g.sizes_fixed
+    return recovered(without_pads(without_permutes(net))), g.sizes_fixed
 
 
 def _needed(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Node]:

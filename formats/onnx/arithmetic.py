@@ -45,7 +45,8 @@ def combine(g: Graph, node: Node, *xs: Value) -> Value:
 
 @operator(*COMPARE)
 def compare(g: Graph, node: Node, *xs: Value) -> Value:
-    return two(g, COMPARE[node.type], *_aligned(g, node, *xs), kind="Compare")
+    a, b = _aligned(g, node, *xs)
+    return two(g, COMPARE[node.type], a, b, kind="Compare")
 
 
 @operator("Mod")

@@ -112,6 +112,10 @@ def conv(g: Graph, node: Node, x: Value, w: Value, b: Value | None = None) -> Va
 
 @operator("ConvTranspose")
 def conv_transpose(g: Graph, node: Node, x: Value, w: Value, b: Value | None = None) -> Value:
+    return _transposed(g, node, x, w, b)
+
+
+def _transposed(g: Graph, node: Node, x: Value, w: Value, b: Value | None = None) -> Value:
     kernel = _kernel(node, x, w)
     axes = len(kernel)
     extra = numbers(node, "output_padding", axes, 0)
@@ -168,6 +172,4 @@ def col2im(g: Graph, node: Node, x: Value, image: Value, block: Value) -> Value:
     spread = Node("ConvTranspose", node.name, node.inputs[:1], node.outputs, {
         "strides": stride, "dilations": dilation, "pads": pads, "group": channels, "output_padding": extra,
     }, node.opset, node.source)  # fmt: skip
-    return conv_transpose(
-        g, spread, taken, Value(g.fresh(f"{node.name}/filters"), filters.shape, array=filters)
-    )
+    return _transposed(g, spread, taken, Value(g.fresh(f"{node.name}/filters"), filters.shape, array=filters))

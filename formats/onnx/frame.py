@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -113,7 +114,7 @@ def upsample(g: Graph, node: Node, x: Value, scales: Value | None = None) -> Val
     given = node.get("scales") if scales is None else g.numbers(scales, "its scales").tolist()
     if given is None:
         given = [1.0, 1.0, node.get("height_scale", 1.0), node.get("width_scale", 1.0)]
-    how = {"method": METHODS[node.get("mode", "nearest")], "coordinates": "asymmetric"}
+    how: dict[str, Any] = {"method": METHODS[node.get("mode", "nearest")], "coordinates": "asymmetric"}
     return _resized(g, x, {a: float(s) for a, s in enumerate(given)}, {}, how, {})
 
 
@@ -182,7 +183,7 @@ def _resized(
     x: Value,
     scales: dict[int, float],
     sizes: dict[int, int],
-    how: dict[str, object],
+    how: dict[str, Any],
     regions: dict[int, tuple[float, float]],
 ) -> Value:
     """Resize layers: of the last two axes of an image at once, of others one after the other, as each is by itself."""
@@ -215,7 +216,7 @@ def _plane(
     todo: set[int],
     scales: dict[int, float],
     sizes: dict[int, int],
-    how: dict[str, object],
+    how: dict[str, Any],
     regions: dict[int, tuple[float, float]],
 ) -> Value:
     """A Resize of these axes: the last two, or one, which is an image's height then and what follows it the width."""
@@ -239,8 +240,8 @@ def _plane(
         how["region"] = [ends[0][0], ends[1][0], ends[0][1], ends[1][1]]
     if how["method"] == "nearest" and (how["coordinates"], how.get("rounding")) == ("asymmetric", "floor"):
         how = {"method": "nearest"}
-    key = "scale" if by_scale else "size"
-    y = g.add("Resize", image, **how, **{key: targets})
+    how["scale" if by_scale else "size"] = targets
+    y = g.add("Resize", image, **how)
     if len(axes) == 1:
         return reshaped(g, y, [*shape[: axes[0]], y.shape[2], *shape[axes[0] + 1 :]])
     return y if x.rank == 4 else reshaped(g, y, [*shape[:-2], *y.shape[2:]])

@@ -57,6 +57,7 @@ class Functions:
 
     def body(self, g: Graph, node: Node, values: Sequence[Value | None]) -> list[Node] | None:
         """The nodes that compute what `node` does, or None if there are none. Raises Unsupported."""
+        found: list[Node] | None
         if node.type == "If":
             found = self._branch(g, node, values)
         elif node.type == "Loop":
@@ -206,7 +207,7 @@ def _schema_body(node: Node, values: Sequence[Value | None]) -> onnx.FunctionPro
 
     proto = node.source
     try:
-        schema = defs.get_schema(proto.op_type, node.opset, "" if proto.domain in ONNX else proto.domain)
+        schema: Any = defs.get_schema(proto.op_type, node.opset, "" if proto.domain in ONNX else proto.domain)
     except defs.SchemaError:
         return None
     body = FunctionProto()

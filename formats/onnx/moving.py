@@ -179,7 +179,8 @@ def split(g: Graph, node: Node, x: Value, lengths: Value | None = None) -> list[
 @operator("Slice")
 def cut(g: Graph, node: Node, x: Value, *inputs: Value | None) -> Value:
     """An end that is a size of x, or beyond it, is x's end whatever its size."""
-    starts, ends, axes, steps = [*inputs, *[None] * (4 - len(inputs))]
+    given: list[Value | None] = [*inputs, *[None] * (4 - len(inputs))]
+    starts, ends, axes, steps = given
     arrays = [None if i is None else g.numbers(i, "where to cut") for i in (starts, axes, steps)]
     stops = None
     if ends is not None and ends.array is not None and ends.array.dtype == object:
@@ -193,6 +194,6 @@ def cut(g: Graph, node: Node, x: Value, *inputs: Value | None) -> Value:
     kept = [(a, b, e, s) for a, b, e, s in ranges if not (b == 0 and e >= END and s == 1)]
     if not kept:
         return x
-    limited = [(a, *(max(-END - 1, min(END, n)) for n in rest)) for a, *rest in kept]
-    names = ("axes", "starts", "ends", "steps")
-    return g.add("StridedSlice", x, **dict(zip(names, zip(*limited, strict=True), strict=True)))
+    over, *limits = zip(*kept, strict=True)
+    first, end, step = ([max(-END - 1, min(END, n)) for n in limit] for limit in limits)
+    return g.add("StridedSlice", x, axes=over, starts=first, ends=end, steps=step)

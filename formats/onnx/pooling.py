@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,12 @@ from .moving import reshaped
 
 @operator("MaxPool", "AveragePool", "LpPool")
 def pool(g: Graph, node: Node, x: Value) -> Value | list[Value]:
+    return _pooled(g, node, x)
+
+
+def _pooled(g: Graph, node: Node, x: Value) -> Value | list[Value]:
     if not is_floating(x):  # whole numbers: exact in fp32 up to 2**24
-        results = pool(g, node, g.add("Cast", x, to="fp32"))
+        results = _pooled(g, node, g.add("Cast", x, to="fp32"))
         first, *rest = results if isinstance(results, list) else [results]
         return [g.add("Cast", first, to=dtype_name(x)), *rest]
     axes = spatial(x)
@@ -49,7 +54,7 @@ def _volumes(
     axes = spatial(x)
     more = 3 - axes
     window = {key: [1] * more + value for key, value in given.items()}
-    how = {**window, "pad": widened_pads(pads, more), "ceil": ceil}
+    how: dict[str, Any] = {**window, "pad": widened_pads(pads, more), "ceil": ceil}
     deep = widened(g, x, 3)
     if node.type == "AveragePool":
         return narrowed(g, g.add("AveragePooling3D", deep, count_pad=counts, **how), axes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from fbnet.engine.errors import ConversionError
 from onnx import helper
@@ -52,7 +53,8 @@ def test_matmul_broadcasts(a, b, agree):
 
 
 EINSUMS = {
-    "ij,jk->ik": [(3, 5), (5, 2)], "bhqd,bhkd->bhqk": [(2, 3, 4, 5), (2, 3, 6, 5)], "...ij,...jk": [(2, 3, 5), (1, 5, 2)],
+    "ij,jk->ik": [(3, 5), (5, 2)], "bhqd,bhkd->bhqk": [(2, 3, 4, 5), (2, 3, 6, 5)],
+    "...ij,...jk": [(2, 3, 5), (1, 5, 2)],
     "i,j->ij": [(3,), (4,)], "ij->ji": [(3, 4)], "ijk->k": [(2, 3, 4)], "ii->i": [(4, 4)], "bii->b": [(2, 3, 3)],
     "ab,bc,cd->ad": [(2, 3), (3, 4), (4, 5)], "bchw,bc->bhw": [(2, 3, 4, 5), (2, 3)],
 }  # fmt: skip
@@ -110,3 +112,35 @@ def test_lrn(size, agree):
 def test_softmax(kind, opset, shape, axis, agree):
     """Before opset 13 all axes from `axis` on are one."""
     agree(N(kind, ["x"], ["y"], **({} if axis is None else {"axis": axis})), {"x": shape}, opset=opset)
+
+
+def test_layer_normalization_in_parts(agree, types):
+    """As exporters wrote it before there was an operator: centred, squared, averaged, divided."""
+    nodes = [
+        N("ReduceMean", ["x"], ["m"], axes=[-1]),
+        N("Sub", ["x", "m"], ["d"]),
+        N("Pow", ["d", "two"], ["q"]),
+        N("ReduceMean", ["q"], ["v"], axes=[-1]),
+        N("Add", ["v", "eps"], ["e"]),
+        N("Sqrt", ["e"], ["r"]),
+        N("Div", ["d", "r"], ["n"]),
+        N("Mul", ["n", "s"], ["w"]),
+        N("Add", ["w", "b"], ["y"]),
+    ]
+    constants = {"two": np.float32(2), "eps": np.float32(1e-3), "s": (7,), "b": (7,)}
+    assert types(agree(nodes, {"x": (2, 5, 7)}, constants)) == ["LayerNorm"]
+    cubed = agree(nodes[:7], {"x": (2, 5, 7)}, constants | {"two": np.float32(4)}, outputs=["n"])
+    assert "LayerNorm" not in types(cubed)
+
+
+def test_instance_normalization_in_parts(agree, types):
+    nodes = [
+        N("ReduceMean", ["x"], ["m"], axes=[2, 3]),
+        N("Sub", ["x", "m"], ["d"]),
+        N("Mul", ["d", "d"], ["q"]),
+        N("ReduceMean", ["q"], ["v"], axes=[2, 3]),
+        N("Add", ["eps", "v"], ["e"]),
+        N("Sqrt", ["e"], ["r"]),
+        N("Div", ["d", "r"], ["y"]),
+    ]
+    assert types(agree(nodes, {"x": (2, 3, 5, 7)}, {"eps": np.float32(1e-5)})) == ["GroupNorm"]
