@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +36,28 @@ def load(path: str | Path, **options: Any) -> Net:
     return format.read(path, **options)
 
 
-def convert(*paths: str | Path, **options: Any) -> Net:
+def convert(*sources: Any, **options: Any) -> Net:
     """Read a model of another framework: `convert("deploy.prototxt", "weights.caffemodel")`, `convert("model.onnx")`.
 
-    The first path's ending names the importer; options are the importer's own. Raises ConversionError with everything
-    that cannot be expressed, FileError if a file is damaged, InputError if no importer knows the ending.
+    The first path's ending names the importer; options are the importer's own. A torch module comes with an example of
+    its input: `convert(module, torch.randn(1, 3, 224, 224))`, or by its address: `convert("package.module:factory",
+    (1, 3, 224, 224))`. Raises ConversionError with everything that cannot be expressed, FileError if a file is damaged,
+    InputError if no importer knows the ending.
     """
-    if not paths:
-        raise InputError("convert needs the path of a model")
-    return format.read(*paths, **options)
+    if not sources:
+        raise InputError("convert needs the path of a model, or a torch module and an example")
+    if is_module(sources[0]):
+        from . import torch
+
+        return torch.read(*sources, **options)
+    return format.read(*sources, **options)
+
+
+def is_module(source: Any) -> bool:
+    """Whether a source is no path: a torch module, or 'package.module:name', where one is to be found."""
+    if isinstance(source, (str, PathLike)):
+        return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", str(source)) is not None
+    return True
 
 
 def save(net: Net, path: str | Path, **options: Any) -> None:

@@ -22,6 +22,8 @@ HEAVY = {
     "llvmlite": ("layers/cpu/",),
     "flatbuffers": ("formats/",),
     "onnx": ("formats/onnx/", "tools/"),
+    "torch": ("formats/torch/",),
+    "sympy": ("formats/torch/",),
     "google": ("formats/caffe", "formats/onnx/", "tools/"),
     "PIL": ("tools/",),
     "click": ("tools/",),
@@ -147,4 +149,4 @@ def test_import_is_light() -> None:
             [sys.executable, "-c", program], check=True, capture_output=True, text=True
         ).stdout.split()
     )
-    assert not loaded & {"numba", "llvmlite", "onnx", "google", "PIL", "click", "rich", "flatbuffers"}
+    assert not loaded & {"numba", "llvmlite", "onnx", "torch", "google", "PIL", "click", "rich", "flatbuffers"}

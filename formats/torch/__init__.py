@@ -1,0 +1,126 @@
+"""torch modules, in: `convert(module, example)`. No ONNX on the way; torch is an extra: pip install fbnet[torch].
+
+source     where the module comes from, its weights, its example
+exported   torch.export: the module as a graph of ATen operators
+sizes      the sizes that torch left open, as N, H and W
+view       what reshaping and transposing do, kept as arithmetic
+graph      the walk over the nodes, and the table that operators are entered in
+activation, arithmetic, convolution, moving, norm, product      the operators, each a small function
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...engine.errors import ConversionError, FbnetError, InputError
+from ...engine.net import Net
+from ...engine.tensor import Spec
+from ..layout import without_permutes
+from ..padding import without_pads
+from . import activation, arithmetic, convolution, moving, norm, product  # noqa: F401  they enter their operators
+from .exported import Exported, export, open_sizes
+from .graph import TorchGraph, Value, as_value, name_of_dtype, titles_of
+from .sizes import Fixed, Sizes
+from .source import as_example, module_at, with_weights
+from .view import plain
+
+TEST_BYTES = 16 << 20  # an example that is larger, with its result, does not travel in the net
+
+
+def read(source: Any, example: Any = None, *, weights: str | Path | None = None) -> Net:
+    """The net of a torch module, for inference.
+
+    source   a torch.nn.Module, an ExportedProgram, or 'package.module:factory': a module, or a function that makes one
+    example  what to call it with: a tensor, an array, or a shape; a tuple of them for several inputs
+    weights  the path of a state dict to load first; only tensors are read from it, never code
+
+    Sizes of the inputs that the module allows to change are symbolic. The example and what torch makes of it travel in
+    the net as its test. Raises InputError, FileError, and one ConversionError that lists every module with an operator
+    that cannot be expressed.
+    """
+    module = module_at(str(source)) if isinstance(source, (str, Path)) else source
+    tensors = as_example(example)
+    if weights is not None:
+        if not hasattr(module, "load_state_dict"):
+            raise InputError(f"{type(module).__name__} takes no weights")
+        with_weights(module, Path(weights))
+    exported = export(module, tensors)
+    nodes = exported.inputs
+    shapes = {name: tuple(t.shape) for name, t in exported.example.items()}
+    sizes = Sizes(open_sizes(nodes), shapes)
+    name = type(module).__name__
+    while True:
+        try:
+            net = _walked(exported, sizes, name)
+            if not (stuck := sizes.stuck(net)):
+                return net
+        except Fixed as needed:
+            stuck = needed.symbols
+        if not sizes.fix(stuck):  # the walk is done again with numbers in the place of these
+            raise ConversionError(f"{name}: a size that torch leaves open is needed as a number")
+
+
+def _walked(exported: Exported, sizes: Sizes, name: str) -> Net:
+    """The net, with these sizes. Raises ConversionError; Fixed if one of them has to be a number."""
+    program = exported.program
+    signature = program.graph_signature
+    nodes = [n for n in program.graph.nodes if n.op == "placeholder" or n.users or n.op == "output"]
+    titles = titles_of(program.graph.nodes)
+    results = _outputs(program.graph, titles)
+    g = TorchGraph(exported, sizes, [title for title, _ in results], titles)
+    stored = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    stored |= signature.inputs_to_lifted_tensor_constants
+    tensors = {**dict(program.named_parameters()), **dict(program.named_buffers()), **program.constants}
+    for n in nodes:
+        if n.op == "placeholder" and n.name in stored:
+            if n.users:
+                g.values[titles[n.name]] = as_value(stored[n.name], tensors[stored[n.name]])
+        elif n.op == "placeholder":
+            meta = n.meta["val"]
+            if not hasattr(meta, "shape"):
+                continue  # a number that was given with the example
+            spec = Spec(sizes.shape(meta.shape), name_of_dtype(meta.dtype))
+            g.inputs[titles[n.name]] = spec
+            g.values[titles[n.name]] = Value(titles[n.name], spec.shape, spec)
+        elif n.op == "call_function":
+            g.run(n)
+    return _finished(g, exported, name, results)
+
+
+def _outputs(graph: Any, titles: dict[str, str]) -> list[tuple[str, int]]:
+    """(title, place among the results) of every result that is a tensor, each tensor once."""
+    (returned,) = next(n for n in graph.nodes if n.op == "output").args
+    found: dict[str, int] = {}
+    for place, node in enumerate(returned):
+        if hasattr(node, "meta") and hasattr(node.meta.get("val"), "shape"):
+            found.setdefault(titles[node.name], place)
+    return list(found.items())
+
+
+def _finished(g: TorchGraph, exported: Exported, name: str, results: Sequence[tuple[str, int]]) -> Net:
+    """The net of a graph that is walked, tidied, with its test."""
+    import torch
+
+    if not results and not g.problems:
+        raise ConversionError(f"{name} returns no tensor")
+    for title, _ in results if not g.problems else ():
+        g.values[title] = plain(g, g.values[title])
+    net = g.net(name, {"source": f"{name}, torch {torch.__version__}"})
+    try:
+        net = without_pads(without_permutes(net))
+        net.specs()
+    except FbnetError as error:
+        raise type(error)(f"{name}: {error}") from None
+    return net.replace(tests=_tests(net, exported, results))
+
+
+def _tests(net: Net, exported: Exported, results: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
+    """The example and what torch makes of it, if they are small."""
+    given = {name: exported.example[name] for name in net.inputs}
+    wanted = {title: exported.results[place] for title, place in results}
+    arrays = {name: as_value(name, tensor).array for name, tensor in (given | wanted).items()}
+    if sum(array.nbytes for array in arrays.values() if array is not None) > TEST_BYTES:
+        return []
+    return [{name: array for name, array in arrays.items() if array is not None}]

@@ -1,0 +1,422 @@
+"""The walk over a torch graph: node by node, a table of small functions says what each ATen operator is in layers.
+
+    @operator("relu")
+    def relu(g, node, x):
+        return g.add("ReLU", x)
+
+An operator's function gets the graph so far, its node, and the arguments of the torch operator: a Value for a tensor,
+ints and Dims for sizes, Python's values for the rest. It adds layers and returns the Value of each result. The graph of
+layers, and how problems are collected, is the same as for ONNX.
+"""
+
+from __future__ import annotations
+
+import operator as python_operator
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...engine.dtype import dtypes
+from ...engine.errors import FbnetError, RegistryError
+from ...engine.tensor import Dim, Spec
+from ..onnx.graph import MISTAKES, Graph, Node, Unsupported, Value, dtype_name
+from .exported import Exported
+from .sizes import Sizes
+from .view import Atom, Groups, View, alike, made, plain, with_last
+
+Operator = Callable[
+    ..., Any
+]  # a Value, or a list with one for each result, None for one that nobody may read
+operators: dict[str, Operator] = {}
+FOLDED_BYTES = 4 << 30  # what results of constants may take, each
+# Operators of which nothing is left when a net runs.
+SILENT = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range", "sym_constrain_range_for_size")
+# What an operator's function can take that is not plain, by the operator's name; see `operator`.
+BROADCASTING: set[str] = set()
+VIEWING: set[str] = set()
+ELEMENTWISE: set[str] = set()
+LAST: dict[str, Callable[..., int]] = {}
+
+
+def operator(
+    *types: str,
+    broadcasts: bool = False,
+    views: bool = False,
+    elementwise: bool = False,
+    last: Callable[..., int] | None = None,
+) -> Callable[[Operator], Operator]:
+    """Enter a function (graph, node, *arguments) as what these ATen operators mean: 'add', or 'add.Scalar' alone.
+
+    broadcasts   its function takes operands that are still to be broadcast, as `expand` leaves them
+    views        its function takes Views
+    elementwise  it treats every number alike: it may work on what a View has stored
+    last         (*arguments) -> how many last axes it looks along: the others may be in any order
+    """
+
+    def register(function: Operator) -> Operator:
+        for name in types:
+            if name in operators:
+                raise RegistryError(
+                    f"torch operator {name!r} is already registered by {operators[name].__module__}"
+                )
+            operators[name] = function
+        BROADCASTING.update(types if broadcasts else ())
+        VIEWING.update(types if views else ())
+        ELEMENTWISE.update(types if elementwise else ())
+        LAST.update(dict.fromkeys(types, last) if last else {})
+        return function
+
+    return register
+
+
+class TorchGraph(Graph):
+    """The net so far; see Graph. Values are kept by the names that torch's nodes get here: 'features.0.conv'."""
+
+    def __init__(self, exported: Exported, sizes: Sizes, outputs: Sequence[str], titles: dict[str, str]):
+        signature = exported.program.graph_signature
+        constants = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        super().__init__({*titles.values(), *constants.values()}, outputs, budget=1 << 62)
+        self.sizes = sizes
+        self.titles = titles
+        self.lists: dict[str, list[Value | None]] = {}  # results of nodes that have several
+        self.carried_out: dict[str, Value] = {}  # view -> the tensor that has it in memory
+        self.parts: dict[tuple[str, int, int], list[Value]] = {}  # tensor, axis, count -> its equal parts
+
+    def numbers(self, value: Value, what: str = "an input") -> np.ndarray:
+        """The array of a constant; sizes in it become numbers, and the net is then for them alone."""
+        if value.array is not None and value.array.dtype == object:
+            if any(isinstance(size, Dim) for size in value.array.flat):
+                raise self.sizes.fixing(value.array.flat)
+            return value.array.astype(np.int64)
+        return super().numbers(value, what)
+
+    def number(self, size: int) -> int:
+        """A size that has to be a number."""
+        if isinstance(size, Dim):
+            raise self.sizes.fixing([size])
+        return size
+
+    def constant(self, numbers: Any, like: Value | None = None) -> Value:
+        """A Value of numbers made here; of `like`'s kind of numbers, if that is given."""
+        array = np.asarray(numbers)
+        if like is not None:
+            array = array.astype(dtypes[dtype_name(like)].storage)
+        return Value(self.fresh("constant"), array.shape, array=array)
+
+    # -- the walk ------------------------------------------------------------------------------------------
+
+    def run(self, node: Any) -> None:
+        """Express one torch node; what cannot be is a line in `problems`. Raises Fixed."""
+        title = self.titles[node.name]
+        kind, overload = name_of(node.target)
+        if kind in SILENT or is_number(node.meta.get("val")):
+            return
+        if node.target is python_operator.getitem:
+            self._bind_one(node, self.lists.get(self.titles[node.args[0].name], [])[node.args[1]])
+            return
+        described = Node(kind, title, (), (title,), {"overload": overload}, 0, node)
+        self._node, before = described, len(self.layers)
+        known = overload in operators or kind in operators
+        try:
+            if not known and not is_constant(self, node):
+                raise Unsupported(f"there is no layer for {node.target}")
+            args = [self.argument(a, kind) for a in node.args]
+            named = {k: self.argument(a, kind) for k, a in node.kwargs.items()}
+            folded = self._folded(node, args, named)
+            function = operators.get(overload) or operators.get(kind)
+            if folded is not None or function is None:
+                self._hold(node, described, folded, before)
+            else:
+                self._apply(node, described, function, args, named)
+        except (Unsupported, *MISTAKES) as error:
+            known_error = isinstance(error, (Unsupported, FbnetError))
+            if not isinstance(error, _Behind):
+                text = str(error) if known_error else f"{type(error).__name__}: {error}"
+                self.problems.append(f"{described}: {text}")
+            self._shadow(node)
+
+    def argument(self, given: Any, kind: str) -> Any:
+        """An argument of a node as the function of an operator of this kind takes it."""
+        if isinstance(given, (list, tuple)):
+            return [self.argument(a, kind) for a in given]
+        if not hasattr(given, "meta") or not hasattr(given, "op"):
+            return given
+        meta = given.meta.get("val")
+        if is_number(meta):
+            symbolic = hasattr(meta, "node")
+            if symbolic and type(meta).__name__ == "SymInt":
+                return self.sizes.of(meta)
+            return self.sizes.number(meta) if symbolic else meta
+        title = self.titles[given.name]
+        if title not in self.values:
+            raise _Behind
+        value = self.values[title]
+        if kind not in BROADCASTING:
+            value = self.full(value, self.sizes.shape(meta.shape))
+        return value if kind in VIEWING or kind in ELEMENTWISE or kind in LAST else plain(self, value)
+
+    def _apply(
+        self, node: Any, described: Node, function: Operator, args: list[Any], named: dict[str, Any]
+    ) -> None:
+        """Call an operator's function, on what a View has stored if that may be, and keep what it returns."""
+        kind, before = described.type, len(self.layers)
+        views = [a for a in args if isinstance(a, View)]
+        shapes: tuple[Groups, Groups] | None = None
+        if views and kind in ELEMENTWISE:
+            tensors = [a for a in args if isinstance(a, Value)]
+            if all(alike(t, views[0]) for t in tensors):
+                shapes = views[0].atoms, views[0].groups
+                args = [a.stored if isinstance(a, View) else a for a in args]
+        elif (
+            views
+            and kind in LAST
+            and views == [args[0]]
+            and not any(isinstance(v, View) for v in named.values())
+        ):
+            count = LAST[kind](*args)
+            stored, rest = with_last(self, args[0], count)
+            new = tuple(
+                (Atom(s),)
+                for s in map(self.sizes.expression, self.sizes.shape(node.meta["val"].shape[-count:]))
+            )
+            shapes = (*rest, *new), (*args[0].groups[:-count], *new)
+            args = [stored, *args[1:]]
+        if shapes is None and kind not in VIEWING:
+            args = [plain(self, a) if isinstance(a, Value) else a for a in args]
+        if shapes is None or isinstance(node.meta["val"], (list, tuple)):
+            self._hold(node, described, function(self, described, *args, **named), before)
+            return
+        stored_name = f"{described.name}/stored"
+        result: Any = function(self, described, *args, **named)
+        self._bind(replace(described, outputs=(stored_name,)), [result], before)
+        self._bind_one(node, made(self, self.values[stored_name], *shapes))
+
+    def full(self, value: Value, shape: Sequence[int]) -> Value:
+        """`value` in the shape that torch says it has, where `expand` left sizes of 1."""
+        if value.shape == tuple(shape):
+            return value
+        if value.array is not None and not any(isinstance(s, Dim) for s in shape):
+            array = np.broadcast_to(value.array, tuple(shape))
+            return Value(self.fresh(f"{value.name}/full"), array.shape, array=array)
+        if value.array is not None:
+            raise self.sizes.fixing(shape)
+        wanted = [1 if str(have) == str(s) else s for have, s in zip(value.shape, shape, strict=True)]
+        return self.add("Expand", value, shape=[self.number(s) for s in wanted])
+
+    def _hold(self, node: Any, described: Node, results: Any, before: int) -> None:
+        """Bind a node's results, and see that their shapes are torch's."""
+        metas = node.meta["val"]
+        if not isinstance(metas, (list, tuple)):
+            self._bind(described, [results], before)
+            self._bind_one(node, self.values[described.name])
+            return
+        made = [value for value in results if value is not None]
+        names = [described.name if len(made) == 1 else f"{described.name}.{i}" for i in range(len(made))]
+        self._bind(replace(described, outputs=tuple(names)), made, before)
+        bound = iter(self.values[name] for name in names)
+        self.lists[described.name] = [
+            None if value is None else self._sized(next(bound), meta)
+            for value, meta in zip(results, metas, strict=False)
+        ]
+
+    def _bind_one(self, node: Any, value: Value | None) -> None:
+        """Keep one tensor under its node's name. What a failed node would have made is not there."""
+        if value is None:
+            self._shadow(node)
+        else:
+            self.values[self.titles[node.name]] = self._sized(value, node.meta["val"])
+
+    def _sized(self, value: Value, meta: Any) -> Value:
+        """`value` with its sizes written as torch does, so that equal ones are seen to be equal."""
+        shape = self.sizes.shape(meta.shape)
+        fits = len(shape) == value.rank and all(
+            int(a) == int(b) or (not isinstance(a, Dim) and a == 1)
+            for a, b in zip(value.shape, shape, strict=True)
+        )
+        if not fits:
+            raise Unsupported(f"gives {list(value.shape)} where torch has {list(shape)}: report this")
+        if value.array is not None or isinstance(value, View):
+            return value
+        sized = [a if int(a) != int(b) else b for a, b in zip(value.shape, shape, strict=True)]
+        spec = value.spec.replace(shape=sized) if value.spec else None
+        return replace(value, shape=tuple(sized), spec=spec)
+
+    def _shadow(self, node: Any) -> None:
+        """A failed node's results as torch describes them, so that the walk goes on and finds other problems."""
+        title, meta = self.titles[node.name], node.meta.get("val")
+        many = isinstance(meta, (list, tuple))
+        made: list[Value | None] = []
+        for one in meta if many else [meta]:
+            try:
+                spec = Spec(self.sizes.shape(one.shape), name_of_dtype(one.dtype))
+                made.append(Value(title, spec.shape, spec))
+            except (Unsupported, KeyError, *MISTAKES):  # its size is not known before the net runs
+                made.append(None)
+        if many:
+            self.lists[title] = made
+        elif made[0] is not None:
+            self.values[title] = made[0]
+
+    def _folded(self, node: Any, args: Sequence[Any], named: dict[str, Any]) -> Any:
+        """What torch computes of constants, or None if the node has to run."""
+        import torch
+
+        if not is_constant(self, node):
+            return None
+        flat = [*_leaves(args), *_leaves(list(named.values()))]
+        if any(isinstance(a, Dim) for a in flat):
+            return self._filled(node, args, named)
+        metas = node.meta["val"]
+        for meta in metas if isinstance(metas, (list, tuple)) else [metas]:
+            if prod(map(int, meta.shape)) * meta.element_size() > FOLDED_BYTES:
+                raise Unsupported(f"its result {list(meta.shape)} of constants is absurdly large")
+        named = {k: torch.device("cpu") if k == "device" else v for k, v in named.items()}
+        with torch.no_grad():
+            result = node.target(*_as_torch(list(args)), **{k: _as_torch(v) for k, v in named.items()})
+        several = isinstance(result, (list, tuple))
+        made = [as_value(self.fresh(self.titles[node.name]), t) for t in (result if several else [result])]
+        return made if several else made[0]
+
+    def _filled(self, node: Any, args: Sequence[Any], named: dict[str, Any]) -> Value | None:
+        """One number in a shape that may change: an array with size 1 in the place of what may change."""
+        fills = {"zeros": 0, "ones": 1, "new_zeros": 0, "new_ones": 1, "zeros_like": 0, "ones_like": 1}
+        kind = name_of(node.target)[0]
+        meta = node.meta["val"]
+        if kind in ("full", "full_like", "new_full"):
+            fill = args[-1]
+        elif kind in fills:
+            fill = fills[kind]
+        else:
+            if kind not in operators:
+                raise self.sizes.fixing(_leaves(args))
+            return None
+        shape = [1 if isinstance(s, Dim) else s for s in self.sizes.shape(meta.shape)]
+        array = np.full(shape, fill, numpy_dtype(meta.dtype))
+        return Value(self.fresh(self.titles[node.name]), array.shape, array=array)
+
+
+class _Behind(Unsupported):
+    """A node behind one that failed: nothing more can be said about it."""
+
+
+def is_number(meta: Any) -> bool:
+    """Whether a node computes a size, or a number from sizes: torch has done that already."""
+    return isinstance(meta, (int, float, bool)) or type(meta).__name__ in ("SymInt", "SymFloat", "SymBool")
+
+
+def is_constant(g: TorchGraph, node: Any) -> bool:
+    """Whether no input of the net goes into a node."""
+    tensors = [n for n in node.all_input_nodes if not is_number(n.meta.get("val"))]
+    values = [g.values.get(g.titles[n.name]) for n in tensors]
+    creates = name_of(node.target)[0].endswith("_like")
+    return name_of(node.target)[0] != "" and (
+        creates or all(v is not None and v.array is not None for v in values)
+    )
+
+
+def name_of(target: Any) -> tuple[str, str]:
+    """('add', 'add.Tensor') of an ATen operator; ('', ...) of what is none."""
+    name = getattr(target, "name", None)
+    text = name() if callable(name) else str(target)
+    namespace, _, rest = text.partition("::")
+    if not rest:
+        return "", getattr(target, "__name__", text)
+    kind = rest.split(".")[0]
+    return (kind, rest) if namespace == "aten" else (text, text)
+
+
+def titles_of(nodes: Sequence[Any]) -> dict[str, str]:
+    """torch node -> what it is called here: the module that computes it, and the operator where that has several."""
+    called = [n for n in nodes if n.op == "call_function"]
+    works = [
+        n for n in called if not is_number(n.meta.get("val")) and n.target is not python_operator.getitem
+    ]
+    kinds: dict[str, set[str]] = {}
+    for n in works:
+        kinds.setdefault(_place(n), set()).add(_kind(n))
+    titles: dict[str, str] = {}
+    taken: set[str] = set()
+    for n in nodes:
+        place = _place(n)
+        if n.op != "call_function":
+            wanted = n.name
+        elif place and len(kinds.get(place, ())) == 1:
+            wanted = place
+        else:
+            wanted = f"{place}.{_kind(n)}" if place else _kind(n)
+        title, number = wanted, 1
+        while title in taken:
+            title, number = f"{wanted}_{number}", number + 1
+        taken.add(title)
+        titles[n.name] = title
+    return titles
+
+
+def _kind(node: Any) -> str:
+    """What a node is called after its operator."""
+    return name_of(node.target)[0].rpartition("::")[2].strip("_") or node.name
+
+
+def _place(node: Any) -> str:
+    """The path of the innermost module that a node was traced in: 'features.0.conv'; '' for the outermost."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    path = str(stack[-1][0]) if stack else ""
+    return "" if path.startswith("_empty") else path
+
+
+def as_value(name: str, tensor: Any) -> Value:
+    """A torch tensor as a constant."""
+    tensor = tensor.detach().cpu()
+    if tensor.dtype.is_floating_point:
+        tensor = tensor.float()
+    if tensor.is_complex() or tensor.is_quantized or tensor.layout != _strided():
+        raise Unsupported(f"{name} is a {tensor.dtype} tensor, {tensor.layout}: plain numbers wanted")
+    array = tensor.contiguous().numpy()
+    return Value(name, array.shape, array=array)
+
+
+def _strided() -> Any:
+    import torch
+
+    return torch.strided
+
+
+def numpy_dtype(dtype: Any) -> np.dtype:
+    """A torch dtype as numpy's; every kind of float is fp32 here."""
+    return dtypes[name_of_dtype(dtype)].storage
+
+
+def name_of_dtype(dtype: Any) -> str:
+    """A torch dtype as fbnet calls it. Raises Unsupported."""
+    if dtype.is_floating_point:
+        return "fp32"
+    name = str(dtype).removeprefix("torch.")
+    if name not in dtypes:
+        raise Unsupported(f"{dtype} is no dtype that is computed with")
+    return name
+
+
+def is_same_shape(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether two shapes are the same whenever the net runs."""
+    return list(map(str, a)) == list(map(str, b))
+
+
+def _leaves(values: Any) -> list[Any]:
+    if isinstance(values, (list, tuple)):
+        return [leaf for value in values for leaf in _leaves(value)]
+    return [values]
+
+
+def _as_torch(given: Any) -> Any:
+    """An argument of an operator as torch takes it."""
+    import torch
+
+    if isinstance(given, list):
+        return [_as_torch(g) for g in given]
+    if isinstance(given, Value):
+        assert given.array is not None
+        return torch.from_numpy(np.array(given.array))
+    return given
