@@ -16,7 +16,6 @@ from .show import json_option, print_json, progress_bar, say, table
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 LISTED = "    "  # what a case's line begins with in the list of those that fail
-OFFLINE = KINDS[:-1]
 Results = Mapping[str, Mapping[str, Verdict]]  # device -> case -> how it went
 
 
@@ -25,7 +24,6 @@ Results = Mapping[str, Mapping[str, Verdict]]  # device -> case -> how it went
 @click.option(
     "--device", multiple=True, default=("reference",), show_default=True, help="Where to run the cases."
 )
-@click.option("--real", is_flag=True, help="The nine real networks too, which have to be fetched.")
 @click.option("--list", "list_path", type=FILE, help="Write the cases that fail, by reason.")
 @click.option(
     "--page", "page_path", type=FILE, help="Write a table by operator, as a page of the documentation."
@@ -34,7 +32,6 @@ Results = Mapping[str, Mapping[str, Verdict]]  # device -> case -> how it went
 def conformance(
     pattern: str,
     device: tuple[str, ...],
-    real: bool,
     list_path: Path | None,
     page_path: Path | None,
     as_json: bool,
@@ -45,7 +42,7 @@ def conformance(
     fbnet conformance gather
     fbnet conformance --device reference --device cpu --page docs/onnx.md
     """
-    chosen = {n: c for n, c in cases(KINDS if real else OFFLINE).items() if re.search(pattern, n)}
+    chosen = {n: c for n, c in cases().items() if re.search(pattern, n)}
     results: dict[str, dict[str, Verdict]] = {}
     for name in device:
         with progress_bar(f"conformance on {name}", len(chosen)) as advance:

@@ -1,20 +1,15 @@
-"""The ONNX project's own backend suite. What does not pass is in conformance.txt with its reason, and nothing else is.
-
-The nine real networks run where they have been fetched before (ONNX_HOME), or with FBNET_CONFORMANCE=real.
-"""
+"""The ONNX project's own backend suite. What does not pass is in conformance.txt with its reason; nothing else is."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-from fbnet.tools.conformance import KINDS, OFFLINE, list_of, page_of, read_list
+from fbnet.tools.conformance import list_of, page_of, read_list
 from fbnet.tools.onnx_suite import Verdict, cases, verdict
 
 FAILING = read_list(Path(__file__).with_name("conformance.txt"))
-WANTED = os.environ.get("FBNET_CONFORMANCE", "")
-CASES = cases(OFFLINE)
+CASES = cases()
 
 
 def judge(name: str, device: str) -> None:
@@ -36,17 +31,6 @@ def test_reference(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_cpu(name: str) -> None:
     judge(name, "cpu")
-
-
-@pytest.mark.parametrize("name", cases(KINDS[-1:]))
-@pytest.mark.parametrize("device", ["reference", "cpu"])
-def test_real_networks(name: str, device: str) -> None:
-    case = cases(KINDS[-1:])[name]
-    home = Path(os.environ.get("ONNX_HOME", Path.home() / ".onnx"))
-    if WANTED != "real" and not (home / "models" / case.test.model_name / "model.onnx").exists():
-        pytest.skip("this network has not been fetched")
-    found = verdict(case, device)
-    assert not found.why
 
 
 def test_the_list_names_cases_and_reasons() -> None:
