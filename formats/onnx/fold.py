@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.tensor import Dim
-from .graph import Graph, Node, Unsupported, Value
+from .graph import Graph, Node, Unsupported, Value, as_stored
 
 INTEGERS = (6, 7)  # TensorProto.INT32, INT64
 
@@ -56,7 +56,17 @@ def fold(g: Graph, node: Node, values: Sequence[Value | None]) -> list[np.ndarra
         return [_settled(a) for a in (result if isinstance(result, list) else [result])]
     if node.type not in EVALUATED:
         return None
-    return _evaluated(g, node, [None if v is None else g.numbers(v) for v in values])
+    return _evaluated(g, node, _one_float([None if v is None else g.numbers(v) for v in values]))
+
+
+def _one_float(arrays: list[Any]) -> list[Any]:
+    """Floats of several widths, of the file and made here, as fp32: every one is that in the net."""
+    kinds = {a.dtype for a in arrays if a is not None and a.dtype.kind not in "iub"}
+    return (
+        arrays
+        if len(kinds) < 2
+        else [a if a is None or a.dtype not in kinds else as_stored(a) for a in arrays]
+    )
 
 
 def _shape(node: Node, value: Value) -> np.ndarray:
