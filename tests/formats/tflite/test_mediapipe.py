@@ -29,12 +29,12 @@ PERMUTES = {
     "selfie_segmentation": 1,
     "selfie_segmentation_landscape": 1,
 }
-# Of the largest number in an output. Where it is not 1e-5 the runtime is off too: computed in float64, the masks of the
-# selfies are within 1e-5 of ours and 6e-5 from the runtime's; that of pose_landmark_full is badly conditioned, and the
-# runtime's own kernels, the plain and the fast ones, are 1e-4 and 5e-4 from it.
+# Of the largest number in an output. Where it is not 1e-5 it is the runtime that is off, against the same in float64:
+# it sums an image's average one by one, which makes 1e-4 of the selfies' masks (ours: 4e-5); pose_landmark_full's mask
+# is badly conditioned, and its own kernels, the plain and the fast ones, miss it by 1e-4 and 5e-4 (ours: 1e-4, 3e-4).
 TOLERANCE = {
-    ("selfie_segmentation", "activation_10"): 1e-4,
-    ("selfie_segmentation_landscape", "segment_back"): 1e-4,
+    ("selfie_segmentation", "activation_10"): 2e-4,
+    ("selfie_segmentation_landscape", "segment_back"): 2e-4,
     ("pose_landmark_full", "Identity_2"): 1e-3,
 }
 
