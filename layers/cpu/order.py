@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from math import prod
 
-from ...engine.kernel import Call, Stage, View, kernel
+from ...engine.kernel import Call, Scratch, Stage, View, kernel
 from ..order import ArgMax, TopK
 from .unary import no_halves
 
@@ -16,13 +17,18 @@ def _split(call: Call) -> tuple[int, int, int]:
     return prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :])
 
 
+def _better(call: Call) -> Callable:
+    choices = {(0, 0): larger, (0, 1): not_smaller, (1, 0): smaller, (1, 1): not_larger}
+    return choices[call.layer.smallest, call.layer.last]
+
+
 def bind_arg_max(call: Call) -> Stage:
     before, size, after = _split(call)
-    better = {(0, 0): larger, (0, 1): not_smaller, (1, 0): smaller, (1, 1): not_larger}
-    choose = better[call.layer.smallest, call.layer.last]
-    return Stage(
-        dict(x=View("x", (before, size, after)), y=View("y", (before * after,))), function=first(choose)
-    )
+    x, y = View("x", (before, size, after)), View("y", (before, after))
+    if after == 1:
+        return Stage(dict(x=x, y=y), function=first(_better(call)))
+    room = Scratch((call.threads, after), call.specs["x"].dtype.name)
+    return Stage(dict(x=x, y=y, best=room), function=first_of_columns(_better(call)))
 
 
 def larger(a, b):
@@ -42,19 +48,41 @@ def not_larger(a, b):
 
 
 @cache
-def first(better):
-    """The loop that keeps the place of what is better than all before it. NaN is better than any number."""
+def first(better: Callable) -> Callable:
+    """The loop along rows that keeps the place of what is better than all before it. NaN is better than any number."""
 
     def arg_max(x, y, ith, nth):
-        before, size, after = x.shape
-        for cell in range(before * after * ith // nth, before * after * (ith + 1) // nth):
-            o, i = cell // after, cell % after
+        before, size, _ = x.shape
+        for o in range(before * ith // nth, before * (ith + 1) // nth):
             best = 0
             for k in range(1, size):
-                value, held = x[o, k, i], x[o, best, i]
-                if (better(value, held) and held == held) or (value != value and held == held):
+                value, held = x[o, k, 0], x[o, best, 0]
+                if held == held and (better(value, held) or value != value):
                     best = k
-            y[cell] = best
+            y[o, 0] = best
+
+    return arg_max
+
+
+@cache
+def first_of_columns(better: Callable) -> Callable:
+    """The same for columns side by side: each row of x is held against the best so far of every column."""
+
+    def arg_max(x, y, best, ith, nth):
+        before, size, after = x.shape
+        at, stop = before * after * ith // nth, before * after * (ith + 1) // nth
+        while at < stop:
+            o, begin = at // after, at % after
+            end = min(after, begin + stop - at)
+            for i in range(begin, end):
+                best[ith, i], y[o, i] = x[o, 0, i], 0
+            for k in range(1, size):
+                for i in range(begin, end):
+                    value, held = x[o, k, i], best[ith, i]
+                    wins = (held == held) & (better(value, held) | (value != value))
+                    best[ith, i] = value if wins else held
+                    y[o, i] = k if wins else y[o, i]
+            at += end - begin
 
     return arg_max
 
@@ -72,7 +100,7 @@ def bind_top_k(call: Call) -> Stage:
 
 
 @cache
-def sorted_in(better):
+def sorted_in(better: Callable) -> Callable:
     """The loop that sorts each number into the k best so far: x is read once, and k is small."""
 
     def top_k(x, values, indices, ith, nth):

@@ -14,7 +14,7 @@ from math import prod
 
 import numpy as np
 
-from ...engine.kernel import Call, Packed, Stage, View, kernel
+from ...engine.kernel import Call, Packed, Scratch, Stage, View, kernel
 from ..reduce import CumSum, Reduction, extreme
 from .broadcast import place
 
@@ -126,7 +126,7 @@ def bind_cells(call: Call) -> Stage:
         params[name] = Packed(np.array([size for size, _, _ in some], np.int64))
         params[f"{name}_steps"] = Packed(np.array([[ahead for _, ahead, _ in some]], np.int64))
     if call.layer.operation == "log_sum_exp":
-        return Stage(params, function=log_sum_exp)
+        return Stage(params | dict(room=Scratch((call.threads, 256))), function=log_sum_exp)
     return Stage(params, function=cells(*_functions(call)))
 
 
@@ -155,8 +155,11 @@ def cells(take: Callable, join: Callable, finish: Callable) -> Callable:
     return reduce_cells
 
 
-def log_sum_exp(x, y, kept, kept_steps, gone, gone_steps, inner, step, start, coeff, ith, nth):
-    """The largest x is taken off first, and added again outside, so that exp cannot overflow."""
+def log_sum_exp(x, y, room, kept, kept_steps, gone, gone_steps, inner, step, start, coeff, ith, nth):
+    """The largest x is taken off first, and added again outside, so that exp cannot overflow.
+
+    The exps of some x are written down before they are summed: that is vector code, and a sum of exps would not be.
+    """
     rows = 1
     for axis in range(gone.size):
         rows *= gone[axis]
@@ -171,8 +174,12 @@ def log_sum_exp(x, y, kept, kept_steps, gone, gone_steps, inner, step, start, co
         total = np.float32(0)
         for row in range(rows):
             at = base + place(gone, gone_steps, row, 0)
-            for i in range(inner):
-                total += math.exp(x[at + i * step] - top)
+            for first in range(0, inner, room.shape[1]):
+                count = min(inner - first, room.shape[1])
+                for i in range(count):
+                    room[ith, i] = math.exp(x[at + (first + i) * step] - top)
+                for i in range(count):
+                    total += room[ith, i]
         y[cell] = coeff * (top + math.log(total))
 
 
