@@ -78,6 +78,31 @@ def _mtcnn_image(size: int) -> dict[str, Any]:
     return _image(size, [127.5, 127.5, 127.5], scale=0.0078125, order="RGB")
 
 
+def _mediapipe_image(h: int, w: int, signed: bool) -> dict[str, Any]:
+    """MediaPipe's nets read 0..1, but for BlazeFace, which reads -1..1."""
+    mean, scale = ([127.5] * 3, 1 / 127.5) if signed else ([0.0] * 3, 1 / 255)
+    return _image(h, mean, scale=scale, order="RGB", filter="antialias") | {"size": [h, w]}
+
+
+# name, height, width, what it is; BlazeFace is called so, the others as their files
+MEDIAPIPE = (
+    ("blazeface", 128, 128, "BlazeFace, a face detector for near faces: astronaut .92, a cat .35"),
+    ("face_detection_full_range_sparse", 192, 192, "a face detector for far faces, most of its weights 0"),
+    ("face_landmark", 192, 192, "468 points of a face"),
+    ("face_landmark_with_attention", 192, 192, "468 points of a face, finer ones of lips, eyes and irises"),
+    ("hand_landmark_full", 224, 224, "21 points of a hand, and which hand it is"),
+    ("hand_landmark_lite", 224, 224, "the same, smaller"),
+    ("hand_recrop", 256, 256, "where a hand is in a photo of about it"),
+    ("iris_landmark", 64, 64, "points of an eye and its iris"),
+    ("palm_detection_full", 192, 192, "a palm detector"),
+    ("palm_detection_lite", 192, 192, "the same, smaller"),
+    ("pose_detection", 224, 224, "a detector of people"),
+    ("pose_landmark_full", 256, 256, "33 points of a body, and its mask"),
+    ("selfie_segmentation", 256, 256, "the mask of a person"),
+    ("selfie_segmentation_landscape", 144, 256, "the same, for wide images"),
+)  # fmt: skip
+
+
 ENTRIES = (
     _network(
         "squeezenet_v1.1", packages.SQUEEZENET,
@@ -154,7 +179,16 @@ ENTRIES = (
     _network("span_x2", packages.SPAN, "spanx2_ch48.param spanx2_ch48.bin",
              "doubles a photo, ncnn; chelsea 33.49 dB", "BSD-3-Clause", input="any size"),
     _network("mediapipe", packages.MEDIAPIPE, " ".join(packages.MEDIAPIPE.files),
-             "BlazeFace and 13 more, TFLite; BlazeFace: astronaut .92, a cat .35", "Apache-2.0", input="128x128 ..."),
+             "the fourteen files of the nets below, TFLite", "Apache-2.0", input="128x128 ..."),
+    *(
+        _network(
+            name, packages.MEDIAPIPE, f"{name if name != 'blazeface' else 'face_detection_short_range'}.tflite",
+            f"{about}, TFLite", "Apache-2.0", input=f"{w}x{h} RGB, NHWC",
+            model=(f"{name if name != 'blazeface' else 'face_detection_short_range'}.tflite",),
+            image=_mediapipe_image(h, w, signed=name == "blazeface"),
+        )
+        for name, h, w, about in MEDIAPIPE
+    ),
     _network("lenet5_torch", packages.ADVERTORCH, "mnist_lenet5_clntrained.pt mnist_lenet5_advtrained.pt",
              "MNIST digits, torch state dicts; 98.90 % and 98.64 % of the 10,000", "LGPL-3.0", input="28x28 grey"),
     _network("yolov3_tiny", packages.YOLOV3_TINY, "yolov3-tiny.cfg yolov3-tiny.weights coco.names",
