@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import RLock
 
 from .cache import Cache
+from .custom import refuse_placeholders
 from .device import Device, devices
 from .dtype import dtypes
 from .errors import FileError, InputError, ShapeError
@@ -127,6 +128,7 @@ def _made(
     net: Net, device: Device, dtype: str, threads: int, shapes: Mapping[str, Sequence[int]], key: str
 ) -> Plan:
     device.load_kernels()
+    refuse_placeholders(net.layers)
     net.specs(shapes)  # first the net as written, so that errors name its own layers
     lean = apply(net) if device.has_kernels else net
     return _of(net, plan_as_written(lean, device, dtype, threads, shapes), key)

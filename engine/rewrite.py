@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .custom import filled
 from .layer import Layer
 from .net import Net
 from .registry import Registry
@@ -54,7 +55,7 @@ def rewrite(*types: str | type[Layer], any_input: bool = False) -> Callable[[Cal
 
 def apply(net: Net) -> Net:
     """The net after every registered rule has been applied as often as it can be."""
-    graph = _Graph(net)
+    graph = _Graph(net.replace(layers=filled(net.layers)))
     rules = rewrites.values()
     changed = True
     while changed:  # what was replaced may now fit a chain that starts earlier, not always next to it

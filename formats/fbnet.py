@@ -16,6 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from ..engine.custom import custom
 from ..engine.dtype import Quantization, dtype_of
 from ..engine.errors import FbnetError, FileError, InputError, did_you_mean
 from ..engine.format import importer
@@ -135,28 +136,36 @@ def _flexbuffer(values: Mapping[str, Any], where: str) -> bytes | None:
 
 
 @importer(".fbnet", write=write)
-def read(*paths: str | Path, verify: str = "lazy", trust_plans: bool = False) -> Net:
+def read(
+    *paths: str | Path, verify: str = "lazy", trust_plans: bool = False, allow_custom: bool = False
+) -> Net:
     """The net in a file.
 
-    verify       "full" compares every blob with its digest now, "lazy" when it is first used
-    trust_plans  let the net have the file's plans; they are native code
+    verify        "full" compares every blob with its digest now, "lazy" when it is first used
+    trust_plans   let the net have the file's plans; they are native code
+    allow_custom  keep layers of types that nobody has registered as placeholders; those that the file itself calls
+                  custom are kept anyway
 
     Raises FileError for what is damaged or no .fbnet file, other FbnetErrors for a net that is not one.
     """
     if len(paths) != 1:
         raise InputError(f"{', '.join(map(str, paths))}: a .fbnet file is complete: give one path")
-    return from_buffer(mapped(paths[0]), str(paths[0]), verify, trust_plans)
+    return from_buffer(mapped(paths[0]), str(paths[0]), verify, trust_plans, allow_custom)
 
 
 def from_buffer(
-    data: bytes | mmap.mmap, source: str = ".fbnet data", verify: str = "lazy", trust_plans: bool = False
+    data: bytes | mmap.mmap,
+    source: str = ".fbnet data",
+    verify: str = "lazy",
+    trust_plans: bool = False,
+    allow_custom: bool = False,
 ) -> Net:
     """The net in the bytes of a .fbnet file, which errors call `source`. See `read`."""
     if verify not in ("lazy", "full"):
         raise InputError(f"{source}: verify is {verify!r}: use 'lazy' or 'full'")
     container = Container(data, source)
     try:
-        net = _net(container, trust_plans)
+        net = _net(container, trust_plans, allow_custom)
     except FbnetError as error:
         raise _outward(error, source) from None
     if verify == "full":
@@ -184,7 +193,7 @@ def _outward(error: FbnetError, source: str) -> FbnetError:
     return (FileError if isinstance(error, Malformed) else type(error))(f"{source}: {error}")
 
 
-def _net(container: Container, trust_plans: bool) -> Net:
+def _net(container: Container, trust_plans: bool, allow_custom: bool) -> Net:
     """The net that a file describes, all of it checked but the contents of its blobs."""
 
     def constant(row: Row) -> Tensor:
@@ -196,14 +205,16 @@ def _net(container: Container, trust_plans: bool) -> Net:
     tests = _each(root["tests"], "tests", lambda row: _named(row["tensors"], "tensors", constant))
     plans = _named(root["plans"], "plans", lambda row: _plan(row, container), "key")
     container.check_overlap()
-    _check_types(root["layers"])
+    metadata = _values(root, "metadata")
+    if not allow_custom:
+        _check_types(root["layers"], metadata.get("custom"))
     return Net(
         _each(root["layers"], "layers", _layer),
         inputs,
         constants,
         root["outputs"],
         name=root["name"],
-        metadata=_values(root, "metadata"),
+        metadata=metadata,
         tests=[MappingProxyType(_Lazy(test, lambda tensor: tensor.data)) for test in tests],
         plans=MappingProxyType(_Lazy(plans if trust_plans else {}, lambda blob: blob())),
     )
@@ -274,9 +285,12 @@ def _plan(row: Row, container: Container) -> Blob:
     return container.blob(row, f"plan {row['key']}")
 
 
-def _check_types(rows: Sequence[Row]) -> None:
-    """Refuse layer types that nobody has registered, all of them at once."""
-    unknown = {row["type"]: row["name"] for row in rows if row["type"] not in layers}
+def _check_types(rows: Sequence[Row], called_custom: Any) -> None:
+    """Refuse layer types that nobody has registered, all of them at once; but those that the file calls custom."""
+    known = called_custom if isinstance(called_custom, list) else ()
+    unknown = {
+        row["type"]: row["name"] for row in rows if row["type"] not in layers and row["type"] not in known
+    }
     if unknown:
         hints = {type: did_you_mean(type, layers) for type in unknown}
         listed = [
@@ -292,6 +306,9 @@ def _layer(row: Row) -> Layer:
         raise Malformed("it is empty").within("name")
     attributes = _values(row, "attributes")
     try:
+        if row["type"] not in layers:
+            wiring = {"name": row["name"], "outputs": row["outputs"], "attributes": attributes}
+            return custom(row["type"], *row["inputs"], **wiring)
         return layers[row["type"]](*row["inputs"], name=row["name"], outputs=row["outputs"], **attributes)
     except FbnetError:
         raise

@@ -15,6 +15,7 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
+from ...engine.custom import Placeholder
 from ...engine.errors import ConversionError, FbnetError, FileError, InputError, did_you_mean
 from ...engine.format import importer
 from ...engine.layer import Layer
@@ -22,6 +23,7 @@ from ...engine.net import Net
 from ...engine.tensor import Spec, Tensor
 from ..labels import read_labels
 from . import detection, moving, recurrent  # noqa: F401  they enter their types
+from .custom import kept
 from .graph import MOST_ELEMENTS, Graph, deployed
 from .mapping import Source, convert, converters
 from .prototxt import read_prototxt
@@ -40,6 +42,7 @@ def read_caffe(
     level: int = 0,
     labels: str | Path | Sequence[str] | None = None,
     image: Mapping[str, Any] | None = None,
+    allow_custom: bool = False,
 ) -> Net:
     """A Caffe net, as it is deployed: phase TEST, data layers as inputs, losses as the functions inside them.
 
@@ -49,6 +52,7 @@ def read_caffe(
     stages, level   Caffe's NetState, for files whose include and exclude rules ask for them
     labels          a text file with a label a line (an ImageNet id before it is dropped), or the labels
     image           how to prepare an image, for the net's metadata; see Net
+    allow_custom    keep layers of unknown types, for a registration to come; see engine/custom
 
     Raises FileError if a file is damaged or foreign, InputError if the .caffemodel is missing, and ConversionError with
     everything else that is in the way: each layer that has no counterpart, each blob that is missing or does not fit.
@@ -63,7 +67,7 @@ def read_caffe(
                 f"{prototxt}: has no input {name!r}.{did_you_mean(name, graph.inputs)} It has: {known}"
             )
     weights = _weights(caffemodel, random_weights)
-    found = _converted(graph, weights)
+    found = _converted(graph, weights, prototxt if allow_custom else None)
     missing, problems = weights.missing(), found.problems
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
@@ -77,6 +81,8 @@ def read_caffe(
         metadata["labels"] = read_labels(labels)
     if prepared := graph.image | dict(image or {}):
         metadata["image"] = prepared
+    if customs := {layer.type for layer in found.layers if isinstance(layer, Placeholder)}:
+        metadata["custom"] = sorted(customs)
     inputs = {name: Spec(shape) for name, shape in graph.inputs.items() if shape is not None}
     name = net.name or prototxt.stem
     tight = Net(found.layers, inputs, found.constants, graph.outputs, name=name, metadata=metadata)
@@ -126,17 +132,24 @@ def _weights(caffemodel: Path | None, seed: int | None) -> Weights:
     return RandomWeights(seed)
 
 
-def _converted(graph: Graph, weights: Weights) -> _Converted:
-    """Every node as layers, and all problems. What reads a tensor that a problem left unknown is passed over."""
+def _converted(graph: Graph, weights: Weights, custom_from: Path | None) -> _Converted:
+    """Every node as layers, and all problems. What reads a tensor that a problem left unknown is passed over.
+
+    custom_from  the file that tells what layers of unknown types are, if they are to be kept
+    """
     found = _Converted(problems=list(graph.problems))
     specs = {name: Spec(shape) for name, shape in graph.inputs.items() if shape is not None}
     for node in graph.nodes:
         known = [specs[name] for name in node.inputs if name in specs]
-        if node.type in converters and len(known) < len(node.inputs):
+        if (node.type in converters or custom_from) and len(known) < len(node.inputs):
             continue
         source = Source(node, known, weights)
         try:
-            made = convert(source)
+            made = (
+                [kept(source, custom_from)]
+                if custom_from and node.type not in converters
+                else convert(source)
+            )
             specs |= {name: constant.spec for name, constant in source.constants.items()}
             for layer in made:
                 wired = [

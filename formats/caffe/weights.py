@@ -48,6 +48,10 @@ class Weights:
         """How many blobs there are of a node; None if there can be as many as it wants."""
         return None
 
+    def all_of(self, node: Node) -> list[Tensor]:
+        """Every blob that there is of a node, as it is stored: for a layer that nobody knows."""
+        return []
+
     def follow(self, layer: Layer) -> None:
         """Hear of a layer that was made, in the order of the net."""
 
@@ -135,6 +139,12 @@ class CaffemodelWeights(Weights):
 
     def stored(self, node: Node) -> int | None:
         return len(self._blobs.get(node.param.name, ()))
+
+    def all_of(self, node: Node) -> list[Tensor]:
+        blobs = self._blobs.get(node.param.name, ())
+        flat = [_numbers(blob, f"{self.path}: {node}: blob {i}").size for i, blob in enumerate(blobs)]
+        shapes = [tuple(_shape(b)) or (n,) for b, n in zip(blobs, flat, strict=True)]
+        return [self.get(node, i, f"blob{i}", shape) for i, shape in enumerate(shapes)]
 
     def finish(self) -> None:
         for name, count in self._taken.items():

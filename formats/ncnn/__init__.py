@@ -31,6 +31,7 @@ def read_ncnn(
     shapes: Mapping[str, Sequence[int]] | None = None,
     labels: str | Path | Sequence[str] | None = None,
     image: Mapping[str, Any] | None = None,
+    allow_custom: bool = False,
 ) -> Net:
     """An ncnn net.
 
@@ -40,6 +41,7 @@ def read_ncnn(
                     of any size needs none
     labels          a text file with a label a line, or the labels
     image           how to prepare an image, for the net's metadata; see Net
+    allow_custom    keep layers of unknown types that have no weights, for a registration to come; see engine/custom
 
     Raises FileError if a file is damaged or of another net, InputError if the .bin is missing, and ConversionError with
     everything else that is in the way: each layer that has no counterpart.
@@ -47,6 +49,7 @@ def read_ncnn(
     param, weights_file = _told_apart(paths)
     nodes = read_param(param)
     graph = Graph(_weights(weights_file, random_weights), _checked(shapes or {}))
+    graph.allow_custom = allow_custom
     inputs = [o for node in nodes if node.type == "Input" for o in node.outputs]
     for name in shapes or {}:
         if name not in inputs:
@@ -73,6 +76,8 @@ def read_ncnn(
         metadata["labels"] = read_labels(labels)
     if image:
         metadata["image"] = dict(image)
+    if graph.customs:
+        metadata["custom"] = sorted(set(graph.customs))
     return _net(graph, nodes, param, metadata)
 
 

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.custom import Placeholder, custom
 from ...engine.errors import ConversionError, FbnetError, FileError, did_you_mean
 from ...engine.layer import Layer, layers
 from ...engine.tensor import Spec, Tensor
-from .param import Node
+from .param import Node, Raw
 from .weights import Weights
 
 MOST_ELEMENTS = 2**31 - 1  # of one tensor
@@ -59,6 +60,8 @@ class Graph:
         self.problems: list[str] = []
         self.nodes: Sequence[Node] = ()
         self.guessed: list[str] = []
+        self.allow_custom = False
+        self.customs: list[str] = []  # types that nobody knows, kept as placeholders
         self.sizes_fixed = False
         self.cuts: dict[
             tuple[Any, ...], list[str]
@@ -97,11 +100,14 @@ class Graph:
         self.weights.finish()
 
     def _visit(self, node: Node) -> None:
-        if node.type in converters and any(blob not in self.tensors for blob in node.inputs):
+        if (node.type in converters or self.allow_custom) and any(blob not in self.tensors for blob in node.inputs):
             self.weights.lost = True  # behind a node that failed: nothing more can be said about this one
             return
         before = len(self.layers)
         try:
+            if node.type not in converters and self.allow_custom:
+                self._keep(node)
+                return
             if node.type not in converters:
                 raise ConversionError(
                     f"fbnet has no such layer.{did_you_mean(node.type, converters)}".rstrip(".")
@@ -117,6 +123,22 @@ class Graph:
         except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
             self.weights.lost = True
             self.problems.append(f"{node}: {type(error).__name__}: {error}")
+
+    def _keep(self, node: Node) -> None:
+        """A node of a type that nobody knows, as a layer for a registration to come. It reads no weights: nobody knows
+        how many of the .bin's numbers would be its own. Its parameters 0, 1 ... are the attributes p0, p1 ...
+        """
+        if any(isinstance(value, Raw) for value in node.params.values()):
+            raise ConversionError("a binary .param does not tell what kind of numbers its parameters are")
+        attributes = {f"p{key}": value for key, value in node.params.items()}
+        inputs = [self.tensors[blob] for blob in node.inputs]
+        kept = custom(node.type, *inputs, name=node.name, outputs=node.outputs, attributes=attributes)
+        results = kept.infer_outputs([self.specs[name] for name in inputs])
+        if isinstance(kept, Placeholder):
+            self.customs.append(node.type)
+        self.layers.append(kept)
+        for blob, spec in zip(node.outputs, results, strict=True):
+            self.tensors[blob], self.specs[blob] = blob, spec
 
     def _bind(self, node: Node, results: list[str], before: int) -> None:
         """Give the results the node's names, where they have none yet."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.custom import Placeholder, custom
 from ...engine.dtype import dtype_of
 from ...engine.errors import ConversionError, FbnetError, RegistryError
 from ...engine.layer import Layer, layers
@@ -121,6 +122,8 @@ class Graph:
         self.problems: list[str] = []
         self.consumers: dict[str, list[Node]] = {}
         self.body_of: Callable[[Graph, Node, Sequence[Value | None]], Sequence[Node] | None] = _no_body
+        self.allow_custom = False
+        self.customs: list[str] = []  # types that nobody knows, kept as placeholders
         self.sizes_fixed = False  # True once a result depends on an H or W that the file gives as a number
         self._names = dict.fromkeys(names, 1)  # name -> how often it was asked for
         self._layer_names: dict[str, int] = {}
@@ -252,6 +255,8 @@ class Graph:
         problems, self._depth = len(self.problems), self._depth + 1
         try:
             body = self.body_of(self, node, values) if self._depth <= MOST_DEPTH else None
+            if body is None and self.allow_custom and node.type not in operators:
+                return self._keep(node, values)
             if body is None:
                 raise Unsupported(why)
             for inner in body:
@@ -263,6 +268,22 @@ class Graph:
                     raise Unsupported("; in its definition ".join([why, *reasons[:1]]))
         finally:
             self._depth -= 1
+        return True
+
+    def _keep(self, node: Node, values: Sequence[Value | None]) -> bool:
+        """A node of a type that nobody knows, as a layer for a registration to come. Raises FbnetError."""
+        outputs = [o or self.fresh(f"{node.name}.{i}") for i, o in enumerate(node.outputs)]
+        kept = custom(
+            node.type,
+            *map(self._wire, values),
+            name=_fresh(node.name, self._layer_names),
+            outputs=outputs,
+            attributes=node.attributes,
+        )
+        if isinstance(kept, Placeholder):
+            self.customs.append(node.type)
+        for value in self._appended(kept, [_spec(v) for v in values]):
+            self.values[value.name] = value
         return True
 
     def _bind(self, node: Node, results: list[Value], before: int) -> None:
@@ -290,6 +311,7 @@ class Graph:
         if self.problems:
             raise ConversionError(f"{name}: {len(self.problems)} nodes cannot be converted", self.problems)
         named = map(self._named, self.layers)
+        metadata = metadata | ({"custom": sorted(set(self.customs))} if self.customs else {})
         return Net(named, self.inputs, self.constants, self.outputs, name=name, metadata=metadata)
 
     def _publish(self, output: str) -> None:

@@ -1,8 +1,11 @@
+import sys
 from pathlib import Path
 
 import fbnet
 import numpy as np
 import pytest
+from fbnet.engine.kernel import kernels
+from fbnet.engine.layer import layers
 from fbnet.engine.part import pieces
 from fbnet.tools.convert import save_checked
 from fbnet.tools.model import convert_with
@@ -118,3 +121,57 @@ def test_a_file_that_holds_another_net(prototxt, tmp_path, monkeypatch):
     monkeypatch.setattr("fbnet.tools.convert.save", lambda net, path, plans=(): fbnet.save(other, path))
     with pytest.raises(fbnet.CheckError, match=r"holds another net"):
         save_checked(one, tmp_path / "x.fbnet")
+
+
+MODULE = '''
+import numpy as np
+import fbnet
+
+
+@fbnet.layer("Frobnicate")
+class Frobnicate(fbnet.Elementwise):
+    """y = alpha * x        x: (...) -> y: (...)"""
+
+    alpha: float = 1.0
+    mode: str = "SLOW"
+    axis: tuple[int, ...] = ()
+    name2: str = ""
+
+    def reference(self, x):
+        return np.float32(self.alpha) * x
+
+
+@fbnet.kernel(Frobnicate, device="cpu")
+def frobnicate(x, y, alpha):
+    for i in range(x.size):
+        y[i] = np.float32(alpha) * x[i]
+'''
+
+
+@pytest.fixture
+def module(tmp_path):
+    """A researcher's file; what it registers is forgotten afterwards."""
+    path = tmp_path / "frobnication.py"
+    path.write_text(MODULE)
+    yield path
+    layers.discard("Frobnicate")
+    for name in [n for n in list(kernels) if "/Frobnicate/" in n]:
+        kernels.discard(name)
+    sys.modules.pop("frobnication", None)
+
+
+def test_a_layer_that_nobody_knows_until_its_file_is_imported(program, prototxt, module, photo, tmp_path):
+    frobnicate = 'type: "Frobnicate" frobnicate_param { alpha: .5 mode: FAST axis: 1 axis: 2 }'
+    prototxt.write_text(PROTOTXT.replace('type: "ReLU"', frobnicate))
+    out = tmp_path / "odd.fbnet"
+    words = ["convert", prototxt, "-o", out, "--random-weights", 1]
+    assert "fbnet has no such layer" in program.fails(*words)
+    made = program.json(*words, "--allow-custom", "--size", "8")
+    assert "layer type 'Frobnicate' is not registered" in made["test"]["note"]
+    assert program("info", out).exit_code == 0
+    assert "relu (Frobnicate): layer type 'Frobnicate' is not registered" in program.fails("run", out, photo)
+    found = program.json("--import", module, "run", out, photo)
+    assert "outputs" in found
+    checked = program.json("--import", module, "convert", out, "-o", tmp_path / "known.fbnet")
+    assert checked["test"]["ok"]
+    assert type(fbnet.load(out)["relu"]).__name__ == "Frobnicate"

@@ -156,3 +156,13 @@ def test_a_warning_is_one_line():
     """
     ran = python(code)
     assert ran.returncode == 0 and ran.stderr == "fbnet: careful\n"
+
+
+def test_files_that_cannot_be_imported(program, tmp_path):
+    assert "there is no such Python file" in program.fails("--import", tmp_path / "no.py", "layers")
+    wrong = tmp_path / "wrong_one.py"
+    wrong.write_text("1 / 0")
+    assert "wrong_one.py: ZeroDivisionError" in program.fails("--import", wrong, "layers")
+    taken = tmp_path / "json.py"
+    taken.write_text("")
+    assert "a module 'json' is there already" in program.fails("--import", taken, "layers")
