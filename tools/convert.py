@@ -37,6 +37,9 @@ from .vectors import checked, with_test
 @click.option(
     "--shape", type=Shape(), multiple=True, metavar="NAME=N,C,H,W", help="Input shape, if the file has none."
 )
+@click.option(
+    "--allow-custom", is_flag=True, help="Keep layers of unknown types, for a registration to come."
+)
 @click.option("--no-test", is_flag=True, help="Leave the test vector out that `fbnet check` runs.")
 @click.option(
     "--plan",
@@ -57,6 +60,7 @@ def convert(
     ctc: int | None,
     random_weights: int | None,
     shape: tuple[tuple[str, tuple[int, ...]], ...],
+    allow_custom: bool,
     no_test: bool,
     plans: tuple[tuple[str, int | None], ...],
     as_json: bool,
@@ -77,6 +81,7 @@ def convert(
     names = read_labels(labels) if labels else []
     options: dict[str, Any] = {} if random_weights is None else {"random_weights": random_weights}
     options |= {"shapes": dict(shape)} if shape else {}
+    options |= {"allow_custom": True} if allow_custom else {}
     with working("converting"):
         body = convert_with(sources, labels=names, **options)
         net = with_ends(body, recipe_changes(image), softmax=softmax, top=top or 0, argmax=argmax, ctc=ctc)

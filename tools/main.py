@@ -9,11 +9,13 @@ from __future__ import annotations
 import sys
 import warnings
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import click
 
-from ..engine.errors import CheckError, FbnetError, FetchError, did_you_mean
+from ..engine.errors import CheckError, FbnetError, FetchError, InputError, did_you_mean
 from ..engine.settings import setting
 from .show import prepare_streams, warn
 
@@ -89,13 +91,41 @@ def _told(error: Exception) -> tuple[str, int]:
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="fbnet", message="%(prog)s %(version)s")
-def main() -> None:
+@click.option(
+    "--import", "modules", multiple=True, metavar="FILE.py", type=click.Path(path_type=Path),
+    help="First import this file: layers, kernels, importers of one's own.",
+)  # fmt: skip
+def main(modules: tuple[Path, ...]) -> None:
     """Run trained networks.
 
     \b
     fbnet zoo get squeezenet_v1.1 -o squeezenet.fbnet
     fbnet run squeezenet.fbnet photo.jpg
     """
+    for path in modules:
+        _imported(path)
+
+
+def _imported(path: Path) -> None:
+    """Import a file, once a process. Raises InputError."""
+    name = path.stem
+    spec = spec_from_file_location(name, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise InputError(f"--import {path}: there is no such Python file")
+    known = sys.modules.get(name)
+    if known is not None:
+        if getattr(known, "__file__", None) == spec.origin:
+            return
+        raise InputError(f"--import {path}: a module {name!r} is there already: call the file otherwise")
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # plans are keyed by the text of whoever registers something
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        if isinstance(error, FbnetError):
+            raise
+        raise InputError(f"--import {path}: {type(error).__name__}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from .show import working
 Arrays = Mapping[str, np.ndarray]
 
 _FLAGS = {
+    "allow_custom": "allow-custom",
     "random_weights": "random-weights",
     "shapes": "shape",
 }  # options of importers, as they are typed here
