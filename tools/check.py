@@ -17,11 +17,16 @@ from .vectors import CLOSE, checked
 @click.option("--device", default="cpu", show_default=True, help="Where to run: cpu, reference, ...")
 @click.option("--threads", type=click.IntRange(1), help="Threads; default: the cores there are.")
 @click.option(
+    "--trust-plans", is_flag=True, help="Use the plans in the file. They are code: only from files you trust."
+)
+@click.option(
     "--tolerance", type=click.FloatRange(0), default=CLOSE, show_default=True,
     help="Largest error, relative to an output's largest number; of classes, the share that may differ.",
 )  # fmt: skip
 @json_option
-def check(model: Path, device: str, threads: int | None, tolerance: float, as_json: bool) -> int:
+def check(
+    model: Path, device: str, threads: int | None, trust_plans: bool, tolerance: float, as_json: bool
+) -> int:
     """Run the test vectors that travel in MODEL, and compare.
 
     Exit code 0 if all outputs are right, 1 if one is not, 2 if there is nothing to run.
@@ -30,7 +35,7 @@ def check(model: Path, device: str, threads: int | None, tolerance: float, as_js
     fbnet check squeezenet.fbnet
     fbnet check squeezenet.fbnet --device reference
     """
-    net = open_model([model])
+    net = open_model([model], trust_plans)
     if not net.tests:
         raise InputError(f"{model} has no test vector: fbnet convert writes one")
     with progress_bar("checking", len(net.tests), quiet=len(net.tests) < 2) as advance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import click
 
 from ..engine.errors import FbnetError
 from ..engine.net import Net
+from ..engine.rewrite import apply
 from ..engine.tensor import Spec
 from .model import open_model
 from .options import Shape
@@ -58,6 +60,7 @@ def info(model: tuple[Path, ...], shape: tuple, device: str, threads: int | None
     table(["layer", "type", "writes", ">parameters", ">multiply-adds"], rows)
     if any("~" in row[2] for row in rows):
         say("~ is a size that follows from the input's, at the input's usual size; --json has the formulas")
+    _show_clean_up(found["clean_up"])
     say(f"outputs        {', '.join(found['outputs'])}")
     say(f"parameters     {found['parameters']:,} in {found['weight_bytes']:,} bytes")
     say(f"multiply-adds  {found['macs']:,} at {', '.join(found['at'])}")
@@ -67,6 +70,8 @@ def info(model: tuple[Path, ...], shape: tuple, device: str, threads: int | None
         )
     else:
         say(f"memory of run  unknown: {found['plan_error']}")
+    if found["tests"]:
+        say(f"test vectors   {found['tests']}: fbnet check runs them")
     for key, value in found["metadata"].items():
         say(f"{key:<14} {_brief(value)}")
 
@@ -94,8 +99,41 @@ def summary(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         "parameters": sum(c.spec.size for c in net.constants.values()),
         "weight_bytes": sum(c.spec.nbytes for c in net.constants.values()),
         "macs": sum(row["macs"] for row in rows),
+        "clean_up": clean_up(net),
+        "tests": len(net.tests),
         "metadata": dict(net.metadata),
     }
+
+
+def clean_up(net: Net) -> dict[str, Any]:
+    """How many layers there are of each type, as the file has them and as they run: constants folded, layers fused."""
+    lean = apply(net)
+    before, after = (Counter(layer.type for layer in layers) for layers in (net.layers, lean.layers))
+    fused = Counter(layer.attributes.get("activation") or "" for layer in lean.layers)
+    fused -= Counter(layer.attributes.get("activation") or "" for layer in net.layers)
+    return {
+        "before": len(net),
+        "after": len(lean),
+        "types": {type: [before[type], after[type]] for type in {**before, **after}},
+        "fused": {type: count for type, count in fused.items() if type},
+        "parameters": sum(c.spec.size for c in lean.constants.values()),
+    }
+
+
+def _show_clean_up(found: Mapping[str, Any]) -> None:
+    """What is left of the layers when they run, type by type where that differs."""
+    changed = {type: counts for type, counts in found["types"].items() if counts[0] != counts[1]}
+    if not changed:
+        say(f"layers         {found['before']}, all of which run as they are written")
+        return
+    table(
+        ["type", ">as written", ">as run", "fused into others"],
+        [
+            [type, str(a), str(b), f"{found['fused'][type]}" if type in found["fused"] else ""]
+            for type, (a, b) in changed.items()
+        ],
+    )
+    say(f"layers         {found['before']} as written, {found['after']} when folded and fused")
 
 
 def short(spec: Spec) -> str:

@@ -31,6 +31,9 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images run at once.")
 @click.option("--device", default="cpu", show_default=True, help="Where to run: cpu, or reference (slow).")
 @click.option("--threads", type=click.IntRange(1), help="Threads; default: the cores there are.")
+@click.option(
+    "--trust-plans", is_flag=True, help="Use the plans in the file. They are code: only from files you trust."
+)
 @click.option("--labels", type=click.Path(path_type=Path), help="Text file with one class name a line.")
 @image_options
 @json_option
@@ -41,6 +44,7 @@ def run(
     batch: int,
     device: str,
     threads: int | None,
+    trust_plans: bool,
     labels: Path | None,
     as_json: bool,
     **image: Any,
@@ -49,7 +53,7 @@ def run(
 
     With --json, one line of JSON for each image. What cannot be read is named, and the others are run.
     """
-    net = open_model([model])
+    net = open_model([model], trust_plans)
     changes = recipe_changes(image)
     told = bool(reads_pixels(net) or net.metadata.get("image") or changes)
     net = with_pixels(net, changes)

@@ -74,6 +74,7 @@ def test_plans_go_along(program, prototxt, tmp_path):
     net = fbnet.load(out, trust_plans=True)
     body = pieces(net)[1]
     assert body.compile(threads=2).key in net.plans and body.compile(threads=1).key in net.plans
+    assert program.json("check", out, "--trust-plans")["ok"]
     assert program("convert", out, "-o", tmp_path / "again.fbnet").exit_code == 0
 
 

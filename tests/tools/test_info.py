@@ -2,6 +2,7 @@ from pathlib import Path
 
 import fbnet
 import numpy as np
+from fbnet.engine.layer import layers
 from fbnet.tools.info import short
 
 LENET = Path(fbnet.__file__).parent / "tools" / "lenet" / "lenet.fbnet"
@@ -17,7 +18,21 @@ def test_lenet(program):
         "name": "conv1", "type": "Convolution", "inputs": ["data"], "outputs": ["conv1"],
         "specs": ["fp32[N,20,24,24]"], "parameters": 520, "macs": 288_000,
     }  # fmt: skip
-    assert found["arena_bytes"] > 0
+    assert found["arena_bytes"] > 0 and found["tests"] == 1
+
+
+def test_before_and_after_cleaning_up(program):
+    found = program.json("info", LENET, "--device", "reference")["clean_up"]
+    assert (found["before"], found["after"]) == (10, 9) and found["types"]["ReLU"] == [1, 0]
+    assert found["types"]["InnerProduct"] == [2, 2] and found["fused"] == {"ReLU": 1}
+    shown = program("info", LENET, "--device", "reference").stdout
+    assert "10 as written, 9 when folded and fused" in shown and "test vectors   1" in shown
+
+
+def test_nothing_to_clean_up(program, tmp_path):
+    fbnet.save(fbnet.Net([layers["ReLU"]("x", name="y")], {"x": (1, 4)}), tmp_path / "m.fbnet")
+    shown = program("info", tmp_path / "m.fbnet", "--device", "reference").stdout
+    assert "layers         1, all of which run as they are written" in shown
 
 
 def test_another_shape(program):
