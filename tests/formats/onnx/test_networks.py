@@ -129,8 +129,8 @@ PAGE = [
     "background.These markers are pixels that we can label",
     "unambiguously as either object or background. Here,",
     "the markers are found at the two extreme parts of the",
-    "histogramof greyvalues:",
-    "markers = np.zeros like(coins)",
+    "histogram of grey values:",
+    "markers =np.zeros_ like(coins)",
 ]
 
 
