@@ -19,6 +19,8 @@ for _suffix, _module in {
     ".onnx": "onnx",
     ".param": "ncnn",
     ".tflite": "tflite",
+    ".cfg": "darknet",
+    ".weights": "darknet",
 }.items():
     importers.add_later(_suffix, f"{__name__}.{_module}")
 
