@@ -94,7 +94,9 @@ class Resize(Layer):
     def _exact(self, axis: int) -> Fraction:
         """The scale along one axis; 1/3 as a float is meant as 1/3."""
         exact = Fraction(self.scale[axis]).limit_denominator(4096)
-        return exact if abs(exact - self.scale[axis]) <= 1e-6 * self.scale[axis] else Fraction(self.scale[axis])
+        return (
+            exact if abs(exact - self.scale[axis]) <= 1e-6 * self.scale[axis] else Fraction(self.scale[axis])
+        )
 
     def places(self, size: int, axis: int) -> np.ndarray:
         """Where along one axis of x, in pixels whose middles are whole numbers, y's pixels lie."""

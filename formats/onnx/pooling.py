@@ -108,6 +108,14 @@ def global_lp_pool(g: Graph, node: Node, x: Value) -> Value:
     )
 
 
+def _row(g: Graph, x: Value) -> Value:
+    """All numbers of a tensor or a constant in one row."""
+    if x.array is None:
+        return reshaped(g, x, [-1])
+    array = g.numbers(x).reshape(-1)
+    return Value(g.fresh(f"{x.name}/row"), array.shape, array=array)
+
+
 @operator("MaxUnpool")
 def max_unpool(g: Graph, node: Node, x: Value, places: Value, shape: Value | None = None) -> Value:
     """Every maximum back where it was, in a tensor of zeros."""
@@ -121,9 +129,7 @@ def max_unpool(g: Graph, node: Node, x: Value, places: Value, shape: Value | Non
     own = [*(int(s) for s in x.shape[:2]), *own]
     wanted = own if shape is None else [int(s) for s in g.numbers(shape, "its output_shape")]
     g.claim(4 * prod(own) + 4 * prod(wanted))
-    flat = [reshaped(g, v, [-1]) if v.array is None else v for v in (x, places)]
-    if any(v.array is not None for v in flat):
-        raise Unsupported("its input is a constant")
+    flat = [_row(g, v) for v in (x, places)]
     zeros = np.zeros(prod(own), np.float32)
     room = Value(g.fresh(f"{node.name}/zeros"), zeros.shape, array=zeros)
     y = reshaped(g, g.add("ScatterElements", room, flat[1], flat[0], axis=0), own)
