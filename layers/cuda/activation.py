@@ -27,6 +27,7 @@ from ..activation import (
     TanH,
     log_base,
 )
+from .blocks import divide
 
 
 def bind_relu(call: Call) -> Stage:
@@ -55,7 +56,9 @@ def bind_prelu(call: Call) -> dict:
 @kernel(PReLU, device="cuda", bind=bind_prelu, inplace=("x",))
 def prelu(x, slope, y, size, items, ith, nth):
     for i in range(ith, items, nth):
-        y[i] = x[i] if x[i] > 0 else slope[i // size % slope.size] * x[i]
+        plane = divide(i, size)
+        negative_slope = slope[plane - divide(plane, slope.size) * slope.size]
+        y[i] = x[i] if x[i] > 0 else negative_slope * x[i]
 
 
 @kernel(Sigmoid, device="cuda")

@@ -27,6 +27,12 @@ def flat(call, *names: str) -> dict:
 
 
 @cuda.jit(device=True)
+def divide(a, b):
+    """a // b of two numbers from 0 to 2^32 - 1: a GPU has no division, and takes four times as long for 64 bits."""
+    return np.int64(np.uint32(a) // np.uint32(b))
+
+
+@cuda.jit(device=True)
 def block_sum(value, room):
     """The sum of `value` over the threads of a block. `room` is shared, a number a thread; THREADS a power of 2."""
     i = cuda.threadIdx.x

@@ -78,7 +78,7 @@ def emit(function: Callable, parameters: Sequence[Parameter], capability: tuple[
     expected = sum(5 + 2 * p.ndim if p.kind == "array" else p.kind != "share" for p in parameters)
     if entry is None or entry[2].count(".param") != expected:
         raise CompileError(f"kernel {function.__qualname__}: this numba-cuda passes arrays in another way")
-    return Code(entry[1], "numba", tuple(parameters)).object(ptx.encode() + b"\0")
+    return Code(entry[1], "numba", tuple(parameters), function.__qualname__).object(ptx.encode() + b"\0")
 
 
 def _entry(function: Callable, parameters: Sequence[Parameter], simulated: bool = False) -> Callable:

@@ -6,6 +6,7 @@ from math import prod
 
 from ...engine.kernel import Call, Stage, View, kernel
 from ..concat import Concat, Slice
+from .blocks import divide
 
 
 def _rows(call: Call, name: str, whole: str) -> View:
@@ -41,6 +42,6 @@ def bind_slice(call: Call) -> list[Stage]:
 def copy_columns(x, y, start, to, count, items, ith, nth):
     """y[row, to:] = x[row, start:] of each row, count columns."""
     for i in range(ith, items, nth):
-        row = i // count
+        row = divide(i, count)
         column = i - row * count
         y[row, to + column] = x[row, start + column]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...engine.kernel import Call, kernel
 from ..conv import Convolution
-from .blocks import flat
+from .blocks import divide, flat
 from .fused import finish, finish_of, finishes
 
 
@@ -44,10 +44,12 @@ def direct(
     top, left, act, alpha, beta, items, ith, nth,
 ):  # fmt: skip
     for item in range(ith, items, nth):
-        row = item // ow
-        ox, oy, plane = item - row * ow, row % oh, row // oh
-        image, out = plane // m, plane % m
-        start = (image * (m // per_group) + out // per_group) * c
+        row = divide(item, ow)
+        plane = divide(row, oh)
+        ox, oy = item - row * ow, row - plane * oh
+        image = divide(plane, m)
+        out = plane - image * m
+        start = (image * divide(m, per_group) + divide(out, per_group)) * c
         iy, ix = oy * stride_h - top, ox * stride_w - left
         total = np.float32(0)
         for channel in range(c):

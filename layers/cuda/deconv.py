@@ -6,7 +6,7 @@ import numpy as np
 
 from ...engine.kernel import Call, kernel
 from ..conv import Deconvolution
-from .blocks import flat
+from .blocks import divide, flat
 from .conv import geometry, in_two_axes
 
 
@@ -24,10 +24,13 @@ def spread(
 ):  # fmt: skip
     """`c` counts the channels of a group. A tap of y's place (oy, ox) comes from x where the stride divides."""
     for item in range(ith, items, nth):
-        row = item // ow
-        ox, oy, plane = item - row * ow, row % oh, row // oh
-        image, out = plane // m, plane % m
-        group, filter = out // per_group, out % per_group
+        row = divide(item, ow)
+        plane = divide(row, oh)
+        ox, oy = item - row * ow, row - plane * oh
+        image = divide(plane, m)
+        out = plane - image * m
+        group = divide(out, per_group)
+        filter = out - group * per_group
         total = np.float32(0)
         for ky in range(kh):
             down = oy + top - ky * dilation_h

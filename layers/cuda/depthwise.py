@@ -1,14 +1,25 @@
-"""depthwise: one filter a channel. Little arithmetic: what counts is that neighbours read neighbours."""
+"""depthwise: one filter a channel. Little arithmetic: what counts is that neighbours read neighbours.
+
+depthwise       in numba: a thread a result
+depthwise_taps  in CUDA C++: four results in a row, for a filter whose size is known: depthwise.cu
+"""
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
-from ...engine.kernel import Call, kernel
+from ...engine.kernel import Call, Stage, kernel
 from ..conv import Convolution
+from . import native
+from .blocks import divide
 from .conv import bind as bind_direct
 from .conv import serves as serves_direct
 from .fused import finish
+
+PLACES = 4  # depthwise.cu's results a thread
+WIDEST = 7
 
 
 def serves(call: Call) -> bool | str:
@@ -24,10 +35,12 @@ def depthwise(
     top, left, act, alpha, beta, items, ith, nth,
 ):  # fmt: skip
     for item in range(ith, items, nth):
-        row = item // ow
-        ox, oy, plane = item - row * ow, row % oh, row // oh
+        row = divide(item, ow)
+        plane = divide(row, oh)
+        ox, oy = item - row * ow, row - plane * oh
         iy, ix = oy * stride_h - top, ox * stride_w - left
-        weights = plane % m * kh * kw
+        channel = plane - divide(plane, m) * m
+        weights = channel * kh * kw
         total = np.float32(0)
         for ky in range(kh):
             i = iy + ky * dilation_h
@@ -38,7 +51,31 @@ def depthwise(
                     if 0 <= j < width:
                         total += x[source + j] * w[weights + ky * kw + kx]
         if b.size > 0:
-            total += b[plane % m]
+            total += b[channel]
         if residual.size > 0:
             total += residual[item]
         y[item] = finish(total, act, alpha, beta)
+
+
+@native.declare("depthwise.cu")
+def depthwise_taps(
+    x, w, b, residual, y, h, width, m, oh, ow, top, left, act, alpha, beta, items, ith, nth
+):  # fmt: skip
+    """Written in depthwise.cu."""
+
+
+def small(call: Call) -> bool | str:
+    layer, taps = call.layer, call.shape("w")[2:]
+    if max(taps) > WIDEST or max(layer.dilation) > 1:
+        return f"taps {list(taps)} with dilation {list(layer.dilation)} are too wide to unroll"
+    return serves(call)
+
+
+def bind_taps(call: Call) -> Stage:
+    bound, (*planes, ow) = bind_direct(call), call.shape("y")
+    kh, kw, sh, sw = (bound[name] for name in ("kh", "kw", "stride_h", "stride_w"))
+    function = native.variant(depthwise_taps, f"depthwise_{kh}x{kw}", KH=kh, KW=kw, SH=sh, SW=sw)
+    return Stage(bound | dict(items=prod(planes) * -(-ow // PLACES)), function=function)
+
+
+kernel(Convolution, device="cuda", bind=bind_taps, when=native.serves(small), score=6.0)(depthwise_taps)

@@ -183,14 +183,7 @@ def _launch(handle: Handle, step: Step) -> None:
     code = loaded.codes[step.entry]
     launch = launch_of(code, step, {0: arena.address} | loaded.addresses, handle.card)
     if not launch.empty:
-        handle.card.launch(
-            handle.stream,
-            loaded.functions[step.entry],
-            launch.grid,
-            launch.threads,
-            launch.values,
-            step.layer,
-        )
+        handle.card.launch(handle.stream, loaded.functions[step.entry], launch, step.layer)
 
 
 def _prepared(handle: Handle) -> CardArena:

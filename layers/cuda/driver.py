@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 
 from ...engine.errors import DeviceError
+from .launch import Launch
 
 NAMES = ("libcuda.so.1", "nvcuda.dll")
 OUT_OF_MEMORY = 2
 NON_BLOCKING = 1  # a stream that does not wait for the default stream, nor that for it
 THREAD_LOCAL = 1  # a capture that forbids nothing to other threads
 MULTIPROCESSORS, MAJOR, MINOR = 16, 75, 76  # attributes of a device
+SHARED_BYTES = 8  # an attribute of a function: the most shared memory that a launch may ask for
+UNASKED = 48 << 10  # what it may without
 THREADS = 128  # a block, of kernels that do not say
 
 
@@ -143,20 +146,16 @@ class Gpu:
     def unload(self, module: c_void_p) -> None:
         self.ask("cuModuleUnload", module)
 
-    def launch(
-        self,
-        stream: c_void_p,
-        function: Any,
-        grid: Sequence[int],
-        threads: int,
-        values: np.ndarray,
-        what: str,
-    ) -> None:
-        """Start a kernel. `values` has one 64-bit word for each of its parameters; smaller ones use the low bytes."""
+    def launch(self, stream: c_void_p, function: c_void_p, launch: Launch, what: str) -> None:
+        """Start a kernel. Its values are one 64-bit word for each parameter; smaller ones use the low bytes."""
+        if launch.shared > UNASKED:
+            self.ask("cuFuncSetAttribute", function, SHARED_BYTES, launch.shared, what=what)
+        values = launch.values
         pointers = values.ctypes.data + 8 * np.arange(max(1, len(values)), dtype=np.uint64)
+        sizes = (*launch.grid, launch.threads, 1, 1, launch.shared)
         self.ask(
-            "cuLaunchKernel", function, *map(c_uint, grid), c_uint(threads), c_uint(1), c_uint(1), c_uint(0),
-            stream, c_void_p(pointers.ctypes.data), c_void_p(), what=what,
+            "cuLaunchKernel", function, *map(c_uint, sizes), stream, c_void_p(pointers.ctypes.data), c_void_p(),
+            what=what,
         )  # fmt: skip
 
     # -- streams and graphs --------------------------------------------------------------------------------

@@ -9,17 +9,27 @@
 // The tensor cores multiply numbers of 11 bits (TF32). Each fp32 number is cut into two of them, and three of the four
 // products are added: what is lost is below 2^-21 of a product (Ootomo & Yokota 2022, arXiv:2203.03341).
 //
-// Macros: BM, BN, WM, WN, SLICES, STAGES; POINTWISE 1 where x's rows are used as they are: one tap, stride 1, no
-// padding, and a multiple of 4 places an image.
+// The tensor cores cut a sum's last bits off where fp32 would round it; so they add up 8 taps at a time only.
+//
+// Macros: BM, BN, WM, WN, SLICES, STAGES, and how x is read:
+//     POINTWISE 1   its rows are used as they are: one tap, stride 1, no padding, a multiple of 4 places an image
+//     TAPWISE 1     k runs over channels first, whose number is a multiple of BK: in a stage all have the same ky, kx
+//     neither       any: the table says for each k where it lies
 
 #define THREADS (BM / WM * (BN / WN) * SLICES * 32)
 #define BK (16 * SLICES)
 #define PAD 8  // numbers after each row: then what a warp reads lies in 32 banks
 #define MT (WM / 16)
 #define NT (WN / 8)
+#define W_COPIES (BK * BM / 4 / THREADS)  // of a stage, by each thread
+#define X_COPIES (BK * BN / (POINTWISE ? 4 : 1) / THREADS)
 
 typedef float Weights[BK][BM + PAD];
 typedef float Inputs[BK][BN + PAD];
+typedef float Results[BM][BN + 4];  // 4: the lanes of a warp, which have 8 rows of 8 places, store in two turns
+#define ROW_STEP (THREADS / BN)  // rows of results that the threads store at a time
+#define ROUNDS (BM / ROW_STEP)
+#define TOGETHER (ROUNDS < 8 ? ROUNDS : 8)  // rounds whose reads are under way at once
 
 __device__ __forceinline__ void copy4(float *to, const float *from, bool there) {  // 0 if it is not there
     unsigned address = (unsigned)__cvta_generic_to_shared(to);
@@ -45,26 +55,12 @@ __device__ __forceinline__ void multiply(float *d, const unsigned *a, const unsi
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// fused.py's numbers
-__device__ __forceinline__ float finish(float v, int act, float alpha, float beta) {
-    switch (act) {
-    case 1: return fminf(fmaxf(v, alpha), beta);
-    case 2: return v > 0 ? v : alpha * v;
-    case 3: return 1 / (1 + expf(-v));
-    case 4: return v / (1 + expf(-alpha * v));
-    case 5: return v * fminf(fmaxf(alpha * v + beta, 0.f), 1.f);
-    case 6: return fminf(fmaxf(alpha * v + beta, 0.f), 1.f);
-    case 7: return v > 0 ? v : alpha * expm1f(v);
-    case 8: return tanhf(v);
-    default: return v;
-    }
-}
-
 extern "C" __global__ __launch_bounds__(THREADS) void gemm_mma(
     const float *x, const float *w, const int4 *taps, const float *b, const float *residual, float *y, int c, int h,
     int width, int m, int oh, int ow, int group, int depth, int rows, int pixels, int stride_h, int stride_w, int top,
-    int left, int splits, int act, float alpha, float beta, int threads, int blocks_x, int blocks_y, int blocks_z) {
-    __shared__ __align__(16) char memory[STAGES * (sizeof(Weights) + sizeof(Inputs))];
+    int left, int splits, int act, float alpha, float beta, int threads, int shared, int blocks_x, int blocks_y,
+    int blocks_z) {
+    extern __shared__ __align__(16) char memory[];
     Weights *ws = (Weights *)memory;
     Inputs *xs = (Inputs *)(memory + STAGES * sizeof(Weights));
 
@@ -82,7 +78,7 @@ extern "C" __global__ __launch_bounds__(THREADS) void gemm_mma(
 #if POINTWISE
     const int column = me % (BN / 4) * 4, row0 = me / (BN / 4), row_step = THREADS / (BN / 4);
 #else
-    const int column = me % BN, row0 = me / BN, row_step = THREADS / BN;
+    const int column = me % BN, row0 = me / BN, row_step = ROW_STEP;
 #endif
     const int pixel = p0 + column;
     const bool inside = pixel < pixels;
@@ -90,19 +86,37 @@ extern "C" __global__ __launch_bounds__(THREADS) void gemm_mma(
     const int iy0 = place / ow * stride_h - top, ix0 = place % ow * stride_w - left;
     const float *from = x + ((long long)image * group + g) * c * plane + (POINTWISE ? place : iy0 * width + ix0);
 
+    // Every loop has a known number of rounds, so that a thread has all its reads under way at once.
     auto load = [&](int step, int stage) {
-        for (int r = row0; r < BK; r += row_step) {
 #if POINTWISE
-            const bool there = inside && step * BK + r < c;
-            copy16(&xs[stage][r][column], there ? from + (step * BK + r) * plane : x, there);
-#else
-            const int4 t = taps[step * BK + r];
-            const bool there = inside && (unsigned)(iy0 + t.y) < (unsigned)h && (unsigned)(ix0 + t.z) < (unsigned)width;
-            copy4(&xs[stage][r][column], there ? from + t.x : x, there);
-#endif
+#pragma unroll
+        for (int i = 0; i < X_COPIES; i++) {
+            const int r = row0 + i * row_step, k = step * BK + r;
+            const bool there = inside && k < c;
+            copy16(&xs[stage][r][column], there ? from + k * plane : x, there);
         }
-        for (int i = me; i < BK * BM / 4; i += THREADS) {
-            const int r = i / (BM / 4), q = i % (BM / 4) * 4;
+#elif TAPWISE
+        const int tap = step * BK / c, channel = step * BK - tap * c;
+        const int4 t = __ldg(taps + tap);
+        const bool there = inside && (unsigned)(iy0 + t.y) < (unsigned)h && (unsigned)(ix0 + t.z) < (unsigned)width;
+        const float *source = there ? from + t.x + (channel + row0) * plane : x;
+#pragma unroll
+        for (int i = 0; i < X_COPIES; i++)
+            copy4(&xs[stage][row0 + i * row_step][column], there ? source + i * row_step * plane : x, there);
+#else
+        int4 t[X_COPIES];
+#pragma unroll
+        for (int i = 0; i < X_COPIES; i++) t[i] = __ldg(taps + step * BK + row0 + i * row_step);
+#pragma unroll
+        for (int i = 0; i < X_COPIES; i++) {
+            const bool there =
+                inside && (unsigned)(iy0 + t[i].y) < (unsigned)h && (unsigned)(ix0 + t[i].z) < (unsigned)width;
+            copy4(&xs[stage][row0 + i * row_step][column], there ? from + t[i].x : x, there);
+        }
+#endif
+#pragma unroll
+        for (int i = 0; i < W_COPIES; i++) {
+            const int at = me + i * THREADS, r = at / (BM / 4), q = at % (BM / 4) * 4;
             copy16(&ws[stage][r][q], weights + (long long)(step * BK + r) * rows + q, true);
         }
     };
@@ -141,48 +155,51 @@ extern "C" __global__ __launch_bounds__(THREADS) void gemm_mma(
             for (int i = 0; i < MT; i++)
 #pragma unroll
                 for (int j = 0; j < NT; j++) {
-                    multiply(sums[i][j], a_low[i], v[j]);
-                    multiply(sums[i][j], a[i], v_low[j]);
-                    multiply(sums[i][j], a[i], v[j]);
+                    float few[4] = {0, 0, 0, 0};
+                    multiply(few, a_low[i], v[j]);
+                    multiply(few, a[i], v_low[j]);
+                    multiply(few, a[i], v[j]);
+#pragma unroll
+                    for (int q = 0; q < 4; q++) sums[i][j][q] += few[q];
                 }
         }
         stage = (stage + 1) % STAGES;
     }
     asm volatile("cp.async.wait_group 0;");
+    __syncthreads();
 
-#if SLICES > 1
-    float *room = (float *)memory;  // each slice but the first hands its sums over, one slice after the other
-    for (int s = 1; s < SLICES; s++) {
-        __syncthreads();
-        if (slice == s)
-            for (int i = 0; i < MT * NT * 4; i++) room[(i * parts + part) * 32 + lane] = (&sums[0][0][0])[i];
-        __syncthreads();
-        if (slice == 0)
+    // Through shared memory to y, so that neighbouring threads store neighbouring places; there the slices are added, too.
+    Results *results = (Results *)memory;
 #pragma unroll
-            for (int i = 0; i < MT * NT * 4; i++) (&sums[0][0][0])[i] += room[(i * parts + part) * 32 + lane];
-    }
-    if (slice != 0) return;
-#endif
-
+    for (int i = 0; i < MT; i++)
+#pragma unroll
+        for (int j = 0; j < NT; j++)
+#pragma unroll
+            for (int q = 0; q < 4; q++)
+                results[slice][wm + i * 16 + lane_row + q / 2 * 8][wn + j * 8 + lane_column * 2 + q % 2] = sums[i][j][q];
+    __syncthreads();
+    const int out_column = me % BN, out_pixel = p0 + out_column, out_row = me / BN;
+    if (out_pixel >= pixels) return;
+    const int out_image = out_pixel / area;
+    const long long out = ((long long)out_image * group + g) * m * area + out_pixel - out_image * area;
     y += (long long)split * pixels * group * m;
+    for (int start = 0; start < ROUNDS; start += TOGETHER) {
+        float v[TOGETHER];
 #pragma unroll
-    for (int j = 0; j < NT; j++)
+        for (int i = 0; i < TOGETHER; i++) {
+            const int r = out_row + (start + i) * ROW_STEP;
+            v[i] = 0;
+            if (m0 + r < m) {
+                if (b) v[i] = __ldg(b + g * m + m0 + r);
+                if (residual) v[i] += residual[out + (long long)(m0 + r) * area];
+            }
 #pragma unroll
-        for (int q = 0; q < 2; q++) {
-            const int p = p0 + wn + j * 8 + lane_column * 2 + q;
-            if (p >= pixels) continue;
-            const int n = p / area, at = p - n * area;
-#pragma unroll
-            for (int i = 0; i < MT; i++)
-#pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    const int row = m0 + wm + i * 16 + lane_row + half * 8;
-                    if (row >= m) continue;
-                    const long long to = (((long long)n * group + g) * m + row) * area + at;
-                    float v = sums[i][j][half * 2 + q];
-                    if (b) v += b[g * m + row];
-                    if (residual) v += residual[to];
-                    y[to] = finish(v, act, alpha, beta);
-                }
+            for (int s = 0; s < SLICES; s++) v[i] += results[s][r][out_column];
         }
+#pragma unroll
+        for (int i = 0; i < TOGETHER; i++) {
+            const int r = m0 + out_row + (start + i) * ROW_STEP;
+            if (r < m) y[out + (long long)r * area] = finish(v[i], act, alpha, beta);
+        }
+    }
 }

@@ -24,13 +24,15 @@ from ...engine.kernel import Call, Packed, Scratch, Stage, View, kernel
 from ..conv import Convolution
 from ..inner_product import InnerProduct
 from . import native, tune
-from .card import card, numba_cuda, numba_simulates
+from .blocks import divide
+from .card import numba_cuda, numba_simulates
 from .conv import in_two_axes
 from .fused import KEEP, finish, finish_of, finishes
 from .inner_product import ROWS
 
 cuda = numba_cuda()
 
+PAD = 8  # numbers behind each row of shared memory in gemm.cu
 FAR = -(1 << 20)  # rows down, of taps that fill the table up: never in an image
 
 
@@ -44,6 +46,8 @@ class Tile:
     bn: int
     bk: int
     threads: int
+    tapwise: bool = False  # k runs over channels first, then over ky, kx
+    shared: int = 0  # bytes of memory that a block's threads share, beyond what the function declares
 
 
 @dataclass(frozen=True)
@@ -75,17 +79,23 @@ class Problem:
         """How many tiles there are."""
         return -(-(self.m // self.group) // tile.bm) * -(-self.pixels // tile.bn) * self.group
 
+    @property
+    def channels(self) -> int:
+        """Of a group."""
+        return self.k // prod(self.taps)
+
     def table(self, tile: Tile) -> np.ndarray:
-        """Of each tap: how far on it is in x, rows down, columns across, 0."""
+        """Of each tap: how far on it is in x, rows down, columns across, 0. Tapwise only of the first channel's."""
         _, h, width = self.image
-        c = self.k // prod(self.taps)
+        c = 1 if tile.tapwise else self.channels
         channel, ky, kx = np.meshgrid(*map(np.arange, (c, *self.taps)), indexing="ij")
         down, across = ky * self.dilation[0], kx * self.dilation[1]
-        table = np.zeros((self.depth(tile), 4), np.int32)
-        table[:, 1] = FAR
         on = (channel * h + down) * width + across
-        table[: self.k] = np.stack([on, down, across, np.zeros_like(on)], -1).reshape(-1, 4)
-        return table
+        table = np.stack([on, down, across, np.zeros_like(on)], -1).reshape(-1, 4).astype(np.int32)
+        if tile.tapwise:
+            return table
+        rest = np.tile(np.array([0, FAR, 0, 0], np.int32), (self.depth(tile) - self.k, 1))
+        return np.concatenate([table, rest])
 
     def depth(self, tile: Tile) -> int:
         """k, filled up to whole steps."""
@@ -99,6 +109,8 @@ class Problem:
         """Weights as (group, k, filters), filled up with zeros."""
         per_group = self.m // self.group
         packed = np.zeros((self.group, self.depth(tile), self.rows(tile)), np.float32)
+        if tile.tapwise:
+            w = w.reshape(self.m, self.channels, -1).swapaxes(1, 2)
         packed[:, : self.k, :per_group] = w.reshape(self.group, per_group, self.k).transpose(0, 2, 1)
         return packed
 
@@ -140,7 +152,7 @@ def stages(call: Call, problem: Problem, tile: Tile, splits: int) -> list[Stage]
         y=View("y", (size,)) if splits == 1 else Scratch((splits * size,)),
         c=c, h=h, width=width, m=per_group, oh=oh, ow=ow, group=problem.group, depth=problem.depth(tile),
         rows=problem.rows(tile), pixels=problem.pixels, stride_h=problem.stride[0], stride_w=problem.stride[1],
-        top=problem.pad[0], left=problem.pad[1], splits=splits, threads=tile.threads,
+        top=problem.pad[0], left=problem.pad[1], splits=splits, threads=tile.threads, shared=tile.shared,
         blocks_x=-(-problem.pixels // tile.bn), blocks_y=-(-per_group // tile.bm), blocks_z=problem.group * splits,
     )  # fmt: skip
     product = Stage(params, function=tile.function)
@@ -160,7 +172,8 @@ def add_parts(parts, b, residual, y, m, area, splits, act, alpha, beta, items, i
         for split in range(1, splits):
             total += parts[split * items + i]
         if b.size > 0:
-            total += b[i // area % m]
+            plane = divide(i, area)
+            total += b[plane - divide(plane, m) * m]
         if residual.size > 0:
             total += residual[i]
         y[i] = finish(total, act, alpha, beta)
@@ -234,26 +247,41 @@ def tiled(BM: int, BN: int, BK: int, TM: int, TN: int) -> Tile:
 @native.declare("gemm.cu")
 def gemm_mma(
     x, w, taps, b, residual, y, c, h, width, m, oh, ow, group, depth, rows, pixels, stride_h, stride_w,
-    top, left, splits, act, alpha, beta, threads, blocks_x, blocks_y, blocks_z,
+    top, left, splits, act, alpha, beta, threads, shared, blocks_x, blocks_y, blocks_z,
 ):  # fmt: skip
     """Written in gemm.cu."""
 
 
-def on_tensor_cores(bm: int, bn: int, wm: int, wn: int, slices: int, stages: int, pointwise: int) -> Tile:
-    """A variant of gemm_mma."""
-    name = f"gemm_mma_{bm}x{bn}" + f"_{slices}" * (slices > 1) + "_pointwise" * pointwise
+def on_tensor_cores(bm: int, bn: int, wm: int, wn: int, slices: int, stages: int, way: str) -> Tile:
+    """A variant of gemm_mma that reads x in one of WAYS."""
+    name = f"gemm_mma_{bm}x{bn}" + f"_{slices}" * (slices > 1) + f"_{way}" * (way != "any")
     function = native.variant(
-        gemm_mma, name, BM=bm, BN=bn, WM=wm, WN=wn, SLICES=slices, STAGES=stages, POINTWISE=pointwise
+        gemm_mma, name, BM=bm, BN=bn, WM=wm, WN=wn, SLICES=slices, STAGES=stages,
+        POINTWISE=int(way == "pointwise"), TAPWISE=int(way == "tapwise"),
     )  # fmt: skip
-    return Tile(name, function, bm, bn, 16 * slices, bm // wm * (bn // wn) * slices * 32)
+    bk, threads = 16 * slices, bm // wm * (bn // wn) * slices * 32
+    shared = max(stages * bk * (bm + bn + 2 * PAD), slices * bm * (bn + 4)) * 4  # operands, then results
+    return Tile(name, function, bm, bn, bk, threads, way == "tapwise", shared)
 
 
 # In the simulator a thread is a thread of Python: as few as can be wrong.
 PLAIN_TILES = (
     [tiled(16, 4, 6, 16, 1)] if numba_simulates() else [tiled(64, 64, 16, 4, 4), tiled(32, 32, 16, 2, 2)]
 )
-SIZES = [(128, 128, 64, 32, 1, 2), (64, 64, 32, 32, 1, 3), (64, 32, 32, 32, 2, 3), (32, 32, 32, 32, 4, 2)]
-MMA_TILES = {flag: [on_tensor_cores(*size, flag) for size in SIZES] for flag in (0, 1)}
+SIZES = [
+    (128, 128, 64, 32, 1, 3), (128, 64, 64, 32, 1, 4), (64, 64, 32, 32, 1, 4), (64, 32, 32, 32, 2, 4),
+    (32, 32, 32, 32, 4, 3), (32, 32, 32, 32, 8, 2),
+]  # fmt: skip
+WAYS = ("any", "tapwise", "pointwise")
+MMA_TILES = {way: [on_tensor_cores(*size, way) for size in SIZES] for way in WAYS}
+
+
+def mma_tiles(problem: Problem) -> list[Tile]:
+    """Every size, each in the fastest way that it can read x."""
+    if problem.pointwise:
+        return MMA_TILES["pointwise"]
+    pairs = zip(MMA_TILES["any"], MMA_TILES["tapwise"], strict=True)
+    return [tapwise if problem.channels % tapwise.bk == 0 else any_way for any_way, tapwise in pairs]
 
 
 def constant_weights(call: Call) -> bool | str:
@@ -272,28 +300,18 @@ def many_rows(call: Call) -> bool | str:
     return constant_weights(call) if n > ROWS else f"x has {n} rows, at most {ROWS}"
 
 
-def with_tensor_cores(serves: Callable[[Call], bool | str]) -> Callable[[Call], bool | str]:
-    """The predicate of a kernel in CUDA C++, which nobody simulates."""
-
-    def predicate(call: Call) -> bool | str:
-        if card().simulated:
-            return "the simulator knows numba's kernels only"
-        if card().capability < (8, 0):
-            return f"{card().name} has no tensor cores for TF32"
-        if native.library() is None:
-            return "NVRTC is not installed: pip install 'fbnet[cuda]'"
-        return serves(call)
-
-    return predicate
-
-
+TENSOR_CORES = (8, 0)  # the capability from which on they take TF32, and memory is copied past the registers
 bind_plain = bind_with(lambda problem: PLAIN_TILES)
-bind_mma = bind_with(lambda problem: MMA_TILES[problem.pointwise])
+bind_mma = bind_with(mma_tiles)
 kernel(Convolution, device="cuda", bind=bind_plain, when=serves, score=3.0, name="gemm")(
     PLAIN_TILES[0].function
 )
 kernel(InnerProduct, device="cuda", bind=bind_plain, when=many_rows, score=3.0, name="gemm")(
     PLAIN_TILES[0].function
 )
-kernel(Convolution, device="cuda", bind=bind_mma, when=with_tensor_cores(serves), score=4.0)(gemm_mma)
-kernel(InnerProduct, device="cuda", bind=bind_mma, when=with_tensor_cores(many_rows), score=4.0)(gemm_mma)
+kernel(Convolution, device="cuda", bind=bind_mma, when=native.serves(serves, TENSOR_CORES), score=4.0)(
+    gemm_mma
+)
+kernel(InnerProduct, device="cuda", bind=bind_mma, when=native.serves(many_rows, TENSOR_CORES), score=4.0)(
+    gemm_mma
+)

@@ -2,6 +2,7 @@
 
 A kernel says by its parameters how it is launched:
 
+    shared                bytes of memory for each block, beyond what the kernel declares
     ith, nth and items    one thread an item, numbered ith of nth in all: `for i in range(ith, items, nth)`
     a split               one thread a row of the arrays that are split, which sees that row alone
     blocks_x, threads     blocks_x * blocks_y * blocks_z blocks of `threads` threads, which know their own numbers
@@ -20,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.errors import CompileError
+from ...engine.errors import CompileError, DeviceError
 from ...engine.kernel import Parameter
 from ...engine.plan import Step
 
 BLOCKS = ("blocks_x", "blocks_y", "blocks_z")
+MOST_ITEMS = (1 << 31) - 1  # kernels count them in 32 bits where that is faster
 WAVES = 16  # blocks a multiprocessor, beyond which each thread does several items
 
 
@@ -36,7 +38,7 @@ class Code:
     language    'numba': arrays are given as numba's kernels take them; 'cuda': as their address, ints have 32 bits;
                 'python': as numba's simulator takes them
     parameters  of the kernel function, in order
-    module      where a Python function is found
+    module      where a Python function is found; for the others, what the function is called here
     """
 
     name: str
@@ -63,6 +65,7 @@ class Launch:
     grid: tuple[int, int, int]
     threads: int
     values: Any
+    shared: int = 0
 
     @property
     def empty(self) -> bool:
@@ -101,10 +104,14 @@ def launch_of(code: Code, step: Step, addresses: Mapping[int, int], card: Any) -
             )
         threads = card.threads
         grid = (min(-(-items // threads), WAVES * card.multiprocessors), 1, 1)
+    if numbers.get("items", 0) > MOST_ITEMS:
+        raise DeviceError(
+            f"{step.layer} has {numbers['items']:,} results, too many for cuda: give it a smaller batch"
+        )
     if code.language == "python":
         return Launch(grid, threads, values)
     packed = [struct.pack("<fi", v, 0) if isinstance(v, np.float32) else struct.pack("<q", v) for v in values]
-    return Launch(grid, threads, np.frombuffer(b"".join(packed), np.uint64))
+    return Launch(grid, threads, np.frombuffer(b"".join(packed), np.uint64), numbers.get("shared", 0))
 
 
 def _float(word: int) -> np.float32:

@@ -18,7 +18,8 @@ from types import FunctionType
 from typing import Any
 
 from ...engine.errors import CompileError
-from ...engine.kernel import Parameter
+from ...engine.kernel import Call, Parameter
+from .card import card
 from .launch import Code
 
 LIBRARIES = tuple(f"libnvrtc.so{suffix}" for suffix in (".13", ".12", ""))
@@ -67,6 +68,21 @@ def library() -> Any:
     return None
 
 
+def serves(predicate: Callable[[Call], bool | str], capability: tuple[int, int] = (0, 0)) -> Callable:
+    """The predicate of a kernel in CUDA C++, which nobody simulates, for GPUs from a capability on."""
+
+    def native_too(call: Call) -> bool | str:
+        if card().simulated:
+            return "the simulator knows numba's kernels only"
+        if card().capability < capability:
+            return f"{card().name} has capability {card().capability}, not yet {capability}"
+        if library() is None:
+            return "NVRTC is not installed: pip install 'fbnet[cuda]'"
+        return predicate(call)
+
+    return native_too
+
+
 def compiler() -> str:
     """Its name and version."""
     major, minor = c_int(), c_int()
@@ -86,7 +102,7 @@ def emit(
     if nvrtc is None:
         raise CompileError(f"kernel {entry} needs NVIDIA's run-time compiler: pip install 'fbnet[cuda]'")
     program, size = c_void_p(), c_size_t()
-    text = (Path(__file__).parent / file).read_bytes()
+    text = b"".join((Path(__file__).parent / name).read_bytes() for name in ("finish.cu", file))
     nvrtc.nvrtcCreateProgram(byref(program), c_char_p(text), c_char_p(file.encode()), 0, None, None)
     options = ["-arch=sm_{}{}".format(*capability), "-default-device", "-std=c++17"]
     options += [f"-D{name}={value}" for name, value in macros]
@@ -102,4 +118,4 @@ def emit(
         nvrtc.nvrtcGetCUBIN(program, image)
     finally:
         nvrtc.nvrtcDestroyProgram(byref(program))
-    return Code(entry, "cuda", tuple(parameters)).object(image.raw)
+    return Code(entry, "cuda", tuple(parameters), function.__qualname__).object(image.raw)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...engine.kernel import Call, View, kernel
 from ..norm import LRN, MVN, BatchNorm, Bias, LayerNorm, Scale
-from .blocks import THREADS, block_sum, blocks, flat
+from .blocks import THREADS, block_sum, blocks, divide, flat
 from .card import numba_cuda
 
 cuda = numba_cuda()
@@ -28,7 +28,8 @@ def bind_across(call: Call) -> dict:
 )  # fmt: skip
 def lrn(x, y, channels, size, half, alpha, beta, k, items, ith, nth):
     for i in range(ith, items, nth):
-        channel = i // size % channels
+        plane = divide(i, size)
+        channel = plane - divide(plane, channels) * channels
         total = np.float32(0)
         for other in range(max(0, channel - half), min(channels, channel + half + 1)):
             v = x[i + (other - channel) * size]
@@ -47,7 +48,8 @@ def bind_within(call: Call) -> dict:
 )  # fmt: skip
 def lrn_within(x, y, h, w, half, alpha, beta, k, items, ith, nth):
     for i in range(ith, items, nth):
-        column, row = i % w, i // w % h
+        line = divide(i, w)
+        column, row = i - line * w, line - divide(line, h) * h
         total = np.float32(0)
         for down in range(max(-half, -row), min(half, h - 1 - row) + 1):
             for across in range(max(-half, -column), min(half, w - 1 - column) + 1):
@@ -64,7 +66,8 @@ def bind_batchnorm(call: Call) -> dict:
 @kernel(BatchNorm, device="cuda", bind=bind_batchnorm, inplace=("x",))
 def batchnorm(x, mean, var, y, size, eps, items, ith, nth):
     for i in range(ith, items, nth):
-        channel = i // size % mean.size
+        plane = divide(i, size)
+        channel = plane - divide(plane, mean.size) * mean.size
         y[i] = (x[i] - mean[channel]) / math.sqrt(var[channel] + eps)
 
 
@@ -83,7 +86,8 @@ def bind_scale(call: Call) -> dict:
 @kernel(Scale, device="cuda", bind=bind_scale, inplace=("x",))
 def scale(x, scale, bias, y, size, items, ith, nth):
     for i in range(ith, items, nth):
-        at = i // size % scale.size
+        plane = divide(i, size)
+        at = plane - divide(plane, scale.size) * scale.size
         y[i] = x[i] * scale[at] + (bias[at] if bias.size > 0 else np.float32(0))
 
 
@@ -94,7 +98,8 @@ def bind_bias(call: Call) -> dict:
 @kernel(Bias, device="cuda", bind=bind_bias, inplace=("x",))
 def bias(x, b, y, size, items, ith, nth):
     for i in range(ith, items, nth):
-        y[i] = x[i] + b[i // size % b.size]
+        plane = divide(i, size)
+        y[i] = x[i] + b[plane - divide(plane, b.size) * b.size]
 
 
 def bind_mvn(call: Call) -> dict:

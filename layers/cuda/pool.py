@@ -1,4 +1,4 @@
-"""Pooling on the GPU: a thread a window, or a block an image."""
+"""Pooling on the GPU: a thread a window, or four in a row where their size is known (pool.cu), or a block an image."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from math import prod
 
 import numpy as np
 
-from ...engine.kernel import Call, Packed, View, kernel
+from ...engine.kernel import Call, Packed, Stage, View, kernel
 from ..pool import Pooling
-from .blocks import LOWEST, THREADS, block_max, block_sum, blocks, flat
+from . import native
+from .blocks import LOWEST, THREADS, block_max, block_sum, blocks, divide, flat
 from .card import numba_cuda
 
 cuda = numba_cuda()
+
+PLACES = 4  # pool.cu's windows a thread
+WIDEST = 7
 
 
 def bind_windows(call: Call) -> dict:
@@ -48,8 +52,9 @@ def serves(method: str, whole: bool):
 @kernel(Pooling, device="cuda", bind=bind_windows, when=serves("max", whole=False))
 def max_windows(x, y, h, w, oh, ow, kh, kw, stride_h, stride_w, top, left, items, ith, nth):
     for i in range(ith, items, nth):
-        row = i // ow
-        ox, oy, plane = i - row * ow, row % oh, row // oh
+        row = divide(i, ow)
+        plane = divide(row, oh)
+        ox, oy = i - row * ow, row - plane * oh
         iy, ix = oy * stride_h - top, ox * stride_w - left
         best = LOWEST
         for ky in range(max(0, -iy), min(kh, h - iy)):
@@ -64,8 +69,9 @@ def average_windows(
     x, y, count_h, count_w, h, w, oh, ow, kh, kw, stride_h, stride_w, top, left, items, ith, nth
 ):
     for i in range(ith, items, nth):
-        row = i // ow
-        ox, oy, plane = i - row * ow, row % oh, row // oh
+        row = divide(i, ow)
+        plane = divide(row, oh)
+        ox, oy = i - row * ow, row - plane * oh
         iy, ix = oy * stride_h - top, ox * stride_w - left
         total = np.float32(0)
         for ky in range(max(0, -iy), min(kh, h - iy)):
@@ -97,3 +103,29 @@ def average_image(x, y, threads, blocks_x):
     total = block_sum(total, room)
     if cuda.threadIdx.x == 0:
         y[plane] = total / np.float32(size)
+
+
+@native.declare("pool.cu")
+def pool_taps(x, y, count_h, count_w, h, w, oh, ow, top, left, items, ith, nth):
+    """Written in pool.cu."""
+
+
+def bind_taps(call: Call) -> Stage:
+    bound, (*planes, ow) = bind_windows(call), call.shape("y")
+    average, none = call.layer.method == "average", View("", (0,))
+    kh, kw, sh, sw = (bound[name] for name in ("kh", "kw", "stride_h", "stride_w"))
+    function = native.variant(
+        pool_taps, f"pool_{kh}x{kw}{'_average' * average}", KH=kh, KW=kw, SH=sh, SW=sw, AVERAGE=int(average)
+    )
+    bound = dict(count_h=none, count_w=none) | bound | dict(items=prod(planes) * -(-ow // PLACES))
+    return Stage(bound, function=function)
+
+
+def small_windows(call: Call) -> bool | str:
+    verdict = serves(call.layer.method, whole=False)(call)
+    if verdict is not True:
+        return verdict
+    return max(call.layer.kernel) <= WIDEST or f"windows {list(call.layer.kernel)} are too wide to unroll"
+
+
+kernel(Pooling, device="cuda", bind=bind_taps, when=native.serves(small_windows), score=2.0)(pool_taps)

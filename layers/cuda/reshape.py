@@ -6,7 +6,7 @@ from math import prod
 
 from ...engine.kernel import Call, View, kernel
 from ..reshape import Pad, Permute, ShuffleChannel
-from .blocks import flat
+from .blocks import divide, flat
 
 RANK = 6
 
@@ -51,15 +51,13 @@ def permute(
     x, y, size1, size2, size3, size4, size5, step0, step1, step2, step3, step4, step5, items, ith, nth
 ):
     for i in range(ith, items, nth):
-        rest, source = i // size5, i % size5 * step5
-        source += rest % size4 * step4
-        rest //= size4
-        source += rest % size3 * step3
-        rest //= size3
-        source += rest % size2 * step2
-        rest //= size2
-        source += rest % size1 * step1 + rest // size1 * step0
-        y[i] = x[source]
+        a = divide(i, size5)
+        b = divide(a, size4)
+        c = divide(b, size3)
+        d = divide(c, size2)
+        e = divide(d, size1)
+        source = (i - a * size5) * step5 + (a - b * size4) * step4 + (b - c * size3) * step3
+        y[i] = x[source + (c - d * size2) * step2 + (d - e * size1) * step1 + e * step0]
 
 
 def bind_shuffle(call: Call) -> dict:

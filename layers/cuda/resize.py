@@ -8,6 +8,7 @@ import numpy as np
 
 from ...engine.kernel import Call, Packed, kernel
 from ..resize import Resize
+from .blocks import divide
 
 
 def bind(call: Call) -> dict:
@@ -24,8 +25,9 @@ def weighted(x, y, rows, row_parts, columns, column_parts, items, ith, nth):
     """One tap each way if the method is 'nearest', two if it is 'linear', four if it is 'cubic'."""
     _, oh, ow = y.shape
     for item in range(ith, items, nth):
-        row = item // ow
-        ox, oy, plane = item - row * ow, row % oh, row // oh
+        row = divide(item, ow)
+        plane = divide(row, oh)
+        ox, oy = item - row * ow, row - plane * oh
         total = np.float32(0)
         for i in range(rows.shape[1]):
             across = np.float32(0)

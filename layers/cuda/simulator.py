@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from .launch import Launch
+
 
 @lru_cache
 def simulator() -> Simulator:
@@ -74,16 +76,8 @@ class Simulator:
     def download(self, stream: Stream, address: int, array: np.ndarray) -> None:
         stream.do(lambda: _copy(array.ctypes.data, address, array.nbytes))
 
-    def launch(
-        self,
-        stream: Stream,
-        function: Any,
-        grid: Sequence[int],
-        threads: int,
-        values: Sequence[Any],
-        what: str,
-    ) -> None:
-        stream.do(lambda: _run(function, tuple(grid), threads, values))
+    def launch(self, stream: Stream, function: Any, launch: Launch, what: str) -> None:
+        stream.do(lambda: _run(function, launch.grid, launch.threads, launch.values))
 
     def stream(self) -> Stream:
         return Stream()

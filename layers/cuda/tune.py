@@ -88,7 +88,7 @@ def _seconds(call: Call, tile: Tile, splits: int) -> float:
         inputs["residual"] = call.shape("residual")
     alone = layers[layer.type](*given, name="alone", **layer.attributes)
     net = Net([alone], inputs)
-    with _only(tile, splits), warnings.catch_warnings():
+    with only(tile, splits), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         name = "gemm_mma" if "mma" in tile.name else "gemm"
         plan = plan_as_written(net, devices["cuda"], "fp32", 1, inputs, f"cuda/fp32/{layer.type}/{name}")
@@ -103,7 +103,8 @@ def _seconds(call: Call, tile: Tile, splits: int) -> float:
 
 
 @contextmanager
-def _only(tile: Tile, splits: int) -> Iterator[None]:
+def only(tile: Tile, splits: int) -> Iterator[None]:
+    """Within, every matrix product that is compiled is of this tile, in so many parts."""
     token = _forced.set((tile, splits))
     try:
         yield
