@@ -3,7 +3,8 @@
     net = fbnet.convert("squeezenet.param", "squeezenet.bin")
 
 The way: param (the file's layers) -> graph (the walk over them) -> the tables of what each type is in layers (window,
-function, moving, product), with their weights -> Net. Source of every meaning: ncnn, docs/developer-guide/operators.md.
+function, moving, norm, product, recurrent, detection), with their weights -> Net.
+Source of every meaning: ncnn, docs/developer-guide/operators.md.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ...engine.format import importer
 from ...engine.net import Net
 from ...engine.tensor import Dim
 from ..labels import read_labels
-from . import function, moving, norm, product, window  # noqa: F401  they enter their types
+from . import detection, function, moving, norm, product, recurrent, window  # noqa: F401  they enter their types
 from .graph import Graph
 from .param import MAGIC, is_binary_param, read_param
 from .weights import BinWeights, MissingWeights, RandomWeights, Weights
@@ -33,7 +34,8 @@ def read_ncnn(
     image: Mapping[str, Any] | None = None,
     allow_custom: bool = False,
 ) -> Net:
-    """An ncnn net.
+    """An ncnn net. One that was made for integers is read as floats, its weights times their scales; what its layers'
+    inputs (and outputs, where they stay integers) are in steps of is in the net's metadata, under "int8".
 
     paths           the .param, text or binary, and the .bin, in either order
     random_weights  a seed, 0 or above, for weights instead of a .bin
@@ -72,6 +74,8 @@ def read_ncnn(
     if missing:
         raise InputError(f"{param}: {missing}")
     metadata: dict[str, Any] = {"source": " + ".join(p.name for p in (param, weights_file) if p)}
+    if graph.int8:
+        metadata["int8"] = graph.int8
     if labels is not None:
         metadata["labels"] = read_labels(labels)
     if image:

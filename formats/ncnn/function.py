@@ -11,14 +11,22 @@ from ...engine.errors import ConversionError
 from ...engine.tensor import Tensor
 from .graph import Source, ncnn
 
-ADD, SUB, MUL, DIV, MAX, MIN, POW, RSUB, RDIV, RPOW = range(10)  # BinaryOp's op_type
-REVERSED = {SUB: RSUB, RSUB: SUB, DIV: RDIV, RDIV: DIV, POW: RPOW, RPOW: POW}
+ADD, SUB, MUL, DIV, MAX, MIN, POW, RSUB, RDIV, RPOW, ATAN2, RATAN2 = range(12)  # BinaryOp's op_type
+REVERSED = {SUB: RSUB, RSUB: SUB, DIV: RDIV, RDIV: DIV, POW: RPOW, RPOW: POW, ATAN2: RATAN2, RATAN2: ATAN2}
 NAMES = ("ADD", "SUB", "MUL", "DIV", "MAX", "MIN", "POW", "RSUB", "RDIV", "RPOW", "ATAN2", "RATAN2")
-# UnaryOp's op_type -> layer and attributes
+# UnaryOp's op_type -> layer and attributes; operations without a layer of their own are Unary's
+PLAIN_UNARY = {
+    2: "floor", 3: "ceil", 9: "sin", 10: "cos", 11: "tan", 12: "asin", 13: "acos", 14: "atan", 18: "round",
+    19: "trunc",
+}  # fmt: skip
 UNARY: dict[int, tuple[str, dict[str, Any]]] = {
     0: ("AbsVal", {}), 1: ("Power", {"scale": -1.0}), 4: ("Power", {"power": 2.0}), 5: ("Power", {"power": 0.5}),
     6: ("Power", {"power": -0.5}), 7: ("Exp", {}), 8: ("Log", {}), 15: ("Power", {"power": -1.0}), 16: ("TanH", {}),
-    17: ("Log", {"base": 10.0}),
+    17: ("Log", {"base": 10.0}), **{key: ("Unary", {"operation": name}) for key, name in PLAIN_UNARY.items()},
+}  # fmt: skip
+# BinaryOp's op_type -> Binary's operation; the reversed ones are those of the operands in the other order
+BINARY = {
+    ADD: "add", SUB: "sub", MUL: "mul", DIV: "div", MAX: "max", MIN: "min", POW: "pow", ATAN2: "atan2",
 }  # fmt: skip
 
 
@@ -64,6 +72,35 @@ def elu(s: Source) -> str:
 def selu(s: Source) -> str:
     y = s.add("ELU", alpha=s.number(0, 1.67326324))
     return s.add("Power", y, scale=s.number(1, 1.050700987))
+
+
+@ncnn("CELU")
+def celu(s: Source) -> str:
+    """alpha * (exp(x / alpha) - 1) below 0: an ELU of x / alpha, times alpha."""
+    alpha = s.number(0, 1.0)
+    if not alpha > 0:
+        raise ConversionError(f"alpha is {alpha}: it must be above 0")
+    return s.add("Power", s.add("ELU", s.add("Power", s.x, scale=1 / alpha)), scale=alpha)
+
+
+@ncnn("Erf")
+def erf(s: Source) -> str:
+    return s.add("Unary", operation="erf")
+
+
+@ncnn("Threshold")
+def threshold(s: Source) -> str:
+    return s.add("Threshold", threshold=s.number(0))
+
+
+@ncnn("GLU")
+def glu(s: Source) -> str:
+    """The first half, weighed by the sigmoid of the second."""
+    x, axis = s.x, s.axis(s.integer(0))
+    if s.shape[axis] % 2:
+        raise ConversionError(f"cannot halve axis {axis} of {s.graph.specs[x]}")
+    first, second = s.add("Slice", x, axis=axis, outputs=2)
+    return s.add("Eltwise", first, s.add("Sigmoid", second), operation="prod")
 
 
 @ncnn("Clip")
@@ -147,7 +184,7 @@ def _with_number(s: Source, op: int, b: float) -> str:
     if b > 0 and b != 1:
         table |= {RPOW: ("Exp", {"base": b})}
     if op not in table:
-        raise ConversionError(f"{_name(op)} with the number {b:g} is not supported")
+        return _general(s, op, s.x, s.derived("b", (1,), lambda: np.array([b])))
     kind, attributes = table[op]
     return s.add(kind, s.x, **attributes)
 
@@ -170,8 +207,9 @@ def _with_constant(s: Source, op: int, x: str, b: Tensor) -> str:
     full = _expanded(b_shape, shape) if len(b_shape) <= len(shape) else ()
     own = [i for i, size in enumerate(full) if size != 1]
     first, last = (own[0], own[-1] + 1) if own else (0, 0)
-    if not full or full[first:last] != shape[first:last]:
-        raise ConversionError(f"{_name(op)} of {s.graph.specs[x]} with a constant {b.spec} is not supported")
+    if not full or full[first:last] != shape[first:last] or op not in (ADD, SUB, RSUB, MUL, DIV, RDIV):
+        b_full = _expanded(b_shape, shape) if len(b_shape) <= len(shape) else b_shape
+        return _general(s, op, x, s.derived("b", b_full, lambda: np.asarray(b.data).reshape(b_full)))
     change: dict[int, Callable[[np.ndarray], np.ndarray]] = {SUB: np.negative, DIV: np.reciprocal}
 
     def data() -> np.ndarray:
@@ -181,9 +219,26 @@ def _with_constant(s: Source, op: int, x: str, b: Tensor) -> str:
         x = s.add("Power", x, scale=-1.0) if op == RSUB else s.add("Power", x, power=-1.0)
     if op in (ADD, SUB, RSUB):
         return s.add("Bias", x, s.derived("b", full[first:last], data), axis=first + 1)
-    if op in (MUL, DIV, RDIV):
-        return s.add("Scale", x, s.derived("scale", full[first:last], data), axis=first + 1)
-    raise ConversionError(f"{_name(op)} with a constant is not supported")
+    return s.add("Scale", x, s.derived("scale", full[first:last], data), axis=first + 1)
+
+
+def _general(s: Source, op: int, a: str, b: str | Tensor) -> str:
+    """a op b by numpy's rule, which b, of as many axes as a or a constant without the batch, fits already."""
+    if op not in BINARY and REVERSED.get(op) not in BINARY:
+        raise ConversionError(f"{_name(op)} is not supported")
+    spec = b.spec if isinstance(b, Tensor) else s.graph.specs[b]
+    for size, other in zip(s.shape_of(a)[::-1], spec.shape[::-1], strict=False):
+        if size != other and 1 not in (size, other):
+            raise ConversionError(f"{_name(op)} of {s.graph.specs[a]} and {spec} is not supported")
+    if op in BINARY:
+        return s.add("Binary", a, b, operation=BINARY[op])
+    return s.add("Binary", b, a, operation=BINARY[REVERSED[op]])
+
+
+def _is_prefix(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Whether `small` is the same as `large` along its first axes, and 1 along the others."""
+    last = max((i + 1 for i, size in enumerate(small) if size != 1), default=0)
+    return small[:last] == tuple(large[:last])
 
 
 def _with_tensor(s: Source, op: int, a: str, b: str) -> str:
@@ -192,6 +247,10 @@ def _with_tensor(s: Source, op: int, a: str, b: str) -> str:
         len(s.shape_of(a)) == len(s.shape_of(b)) and s.graph.specs[a].size < s.graph.specs[b].size
     ):
         a, b, op = b, a, REVERSED.get(op, op)
+    whole = _expanded(s.shape_of(b)[1:], s.shape_of(a)[1:])
+    if op not in (ADD, SUB, RSUB, MUL, DIV, RDIV, MAX) or not _is_prefix(whole, s.shape_of(a)[1:]):
+        b = b if len(whole) == len(s.shape_of(b)) - 1 else s.add("Reshape", b, shape=whole, axis=1)
+        return _general(s, op, a, b)
     if op in (DIV, RDIV):  # by the reciprocal of one of them
         over = s.add("Power", b if op == DIV else a, power=-1.0)
         a, b, op = (a, over, MUL) if op == DIV else (over, b, MUL)
@@ -203,12 +262,12 @@ def _with_tensor(s: Source, op: int, a: str, b: str) -> str:
             ADD: {}, SUB: {"coeff": (1.0, -1.0)}, RSUB: {"coeff": (-1.0, 1.0)}, MUL: {"operation": "prod"},
             MAX: {"operation": "max"},
         }  # fmt: skip
-        if op not in ways:
-            raise ConversionError(f"{_name(op)} of two tensors is not supported")
         return s.add("Eltwise", a, b, **ways[op])
     last = max((i + 1 for i, size in enumerate(full) if size != 1), default=0)
-    if full[:last] != tuple(shape[:last]) or op not in (ADD, SUB, MUL, RSUB):
-        raise ConversionError(f"{_name(op)} of {s.graph.specs[a]} and {s.graph.specs[b]} is not supported")
+    if op == MAX:
+        return _general(
+            s, op, a, b if len(b_shape) == len(shape) else s.add("Reshape", b, shape=full, axis=1)
+        )
     if len(b_shape) > last:
         b = s.add("Reshape", b, shape=(), axis=last + 1)  # the ones at its end go
     elif len(b_shape) < last:

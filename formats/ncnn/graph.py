@@ -47,6 +47,7 @@ class Graph:
     specs        tensor -> Spec, of inputs and constants too
     constants    tensor -> the Tensor of a constant that is a blob of the file
     guessed      inputs whose height and width the file leaves open
+    int8         layer -> the scales of what it reads and writes, where the file is for integers: real = scale * stored
     sizes_fixed  True once something was worked out from the height or width of the file's input
     """
 
@@ -60,6 +61,7 @@ class Graph:
         self.problems: list[str] = []
         self.nodes: Sequence[Node] = ()
         self.guessed: list[str] = []
+        self.int8: dict[str, dict[str, float | None]] = {}
         self.allow_custom = False
         self.customs: list[str] = []  # types that nobody knows, kept as placeholders
         self.sizes_fixed = False
@@ -89,18 +91,14 @@ class Graph:
                 if blob in written:
                     raise FileError(f"{node} writes {blob!r}, which a layer before it writes too")
                 written.add(blob)
-        if quantised := [node for node in nodes if node.params.get(_INT8_KEY.get(node.type, -1))]:
-            self.problems.append(
-                f"{len(quantised)} layers have int8 weights, which are not supported yet: give the fp32 or fp16 model"
-                f" ({quantised[0]} is the first)"
-            )
-            self.weights.lost = True
         for node in nodes:
             self._visit(node)
         self.weights.finish()
 
     def _visit(self, node: Node) -> None:
-        if (node.type in converters or self.allow_custom) and any(blob not in self.tensors for blob in node.inputs):
+        if (node.type in converters or self.allow_custom) and any(
+            blob not in self.tensors for blob in node.inputs
+        ):
             self.weights.lost = True  # behind a node that failed: nothing more can be said about this one
             return
         before = len(self.layers)
@@ -108,6 +106,10 @@ class Graph:
             if node.type not in converters and self.allow_custom:
                 self._keep(node)
                 return
+            if node.params.get(_INT8_KEY.get(node.type, -1)):
+                raise ConversionError(
+                    "has int8 weights, which are supported in convolutions and products alone"
+                )
             if node.type not in converters:
                 raise ConversionError(
                     f"fbnet has no such layer.{did_you_mean(node.type, converters)}".rstrip(".")
@@ -187,10 +189,9 @@ def _fresh(wanted: str, taken: dict[str, int]) -> str:
     return name
 
 
-# where a type's parameters say that its weights are integers
-_INT8_KEY = dict.fromkeys(
-    ("Convolution", "ConvolutionDepthWise", "InnerProduct", "Convolution1D", "ConvolutionDepthWise1D"), 8
-) | {"Gemm": 18, "MultiHeadAttention": 18, "Embed": 18, "LSTM": 8, "GRU": 8, "RNN": 8, "SDPA": 18}
+# where a type's parameters say that its weights are integers, for types of which only floats are supported
+_INT8_KEY = {"Gemm": 18, "MultiHeadAttention": 18, "Embed": 18, "LSTM": 8, "GRU": 8, "RNN": 8, "SDPA": 18}
+_INT8_KEY |= {"Convolution1D": 8, "ConvolutionDepthWise1D": 8}
 
 
 class Source:
@@ -249,6 +250,32 @@ class Source:
             raise ConversionError(f"its {name} would have the shape {list(shape)}")
         source = self.inputs[0] if self.inputs else ""
         return self.graph.weights.get(self.node, name, shape, fan_in, source, tagged)
+
+    def real(self, w: Tensor, count: int) -> Tensor:
+        """Weights that may be int8, as floats, by the `count` scales that follow them; what else follows is noted.
+
+        ncnn's scales are what a float is multiplied by.
+        """
+        term = self.integer(8)
+        if not term:
+            return w
+        scales = self.weight("w_scales", (1 if term % 100 == 2 else count,))
+        notes = {
+            "input": self.weight("x_scale", (1,)),
+            "output": self.weight("y_scale", (1,)) if term > 100 else None,
+        }
+        self.graph.int8[self.node.name] = {k: self.graph.weights.step(t) for k, t in notes.items()}
+        if not self.graph.weights.is_int8(w):
+            return w
+
+        def data() -> np.ndarray:
+            by = np.broadcast_to(np.asarray(scales.data), (count,))
+            rows = np.asarray(w.data).reshape(count, -1)
+            return np.divide(rows, by[:, None], out=np.zeros_like(rows), where=by[:, None] != 0).reshape(
+                w.spec.shape
+            )
+
+        return self.derived("w", w.spec.shape, data)
 
     def add(self, kind: str, *inputs: str | Tensor | None, outputs: int = 1, **attributes: Any) -> Any:
         """Append a layer that reads `inputs` (without any: the only input); the name of what it writes, or a list."""

@@ -265,3 +265,42 @@ def shuffle_channel(s: Source) -> str:
     if group < 1 or c % group:
         raise ConversionError(f"group is {group}, but its input is {s.graph.specs[s.x]}")
     return s.add("ShuffleChannel", group=c // group if s.integer(1) else group)
+
+
+@ncnn("Tile")
+def tile(s: Source) -> str:
+    rank, repeats = len(s.shape) - 1, s.integers(2)
+    if not repeats:
+        at = s.axis(s.integer(0)) - 1
+        repeats = [s.integer(1, 1) if i == at else 1 for i in range(rank)]
+    if min(repeats) < 1 or len(repeats) > rank:
+        raise ConversionError(f"repeats are {repeats}, but its input is {s.graph.specs[s.x]}")
+    return s.add("Tile", repeats=[1] * (rank + 1 - len(repeats)) + repeats)
+
+
+@ncnn("Flip")
+def flip(s: Source) -> str:
+    axes = sorted({s.axis(a) for a in s.integers(0)})
+    if not axes:
+        return s.x
+    steps = [-1] * len(axes)
+    return s.add("StridedSlice", starts=steps, ends=[-(2**31)] * len(axes), axes=axes, steps=steps)
+
+
+@ncnn("Embed")
+def embed(s: Source) -> str:
+    """Words are numbers stored as floats."""
+    wide, words = s.integer(0), s.integer(1)
+    if s.integer(3) != wide * words or len(s.shape) != 2:
+        raise ConversionError(
+            f"has {s.integer(3)} weights for {words} words of {wide}, and reads {s.graph.specs[s.x]}"
+        )
+    table = s.weight("w", (words, wide), tagged=True)
+    y = s.add("Gather", table, s.add("Cast", to="int64"))
+    return s.add("Bias", y, s.weight("b", (wide,)), axis=-1) if s.integer(2) else y
+
+
+@ncnn("DeepCopy", "Packing", "Cast")
+def as_it_is(s: Source) -> str:
+    """How numbers are laid out or stored is a device's business; they stay the same."""
+    return s.x

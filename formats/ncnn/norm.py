@@ -74,13 +74,18 @@ def instance_norm(s: Source) -> str:
 
 @ncnn("LayerNorm")
 def layer_norm(s: Source) -> str:
-    """Over the last axis, or the last two, whichever has the size that the file names."""
+    axis = _last_axes(s)
+    affine = [s.weight(name, s.shape[axis:]) for name in ("scale", "bias")] if s.integer(2, 1) else []
+    return s.add("LayerNorm", s.x, *affine, axis=axis, eps=s.number(1, 1e-3))
+
+
+def _last_axes(s: Source) -> int:
+    """-1 or -2: the last axis, or the last two, whichever has the size that the file names."""
     size, shape = s.integer(0), s.shape
     axis = next((a for a in (-1, -2) if len(shape) + a > 0 and prod(shape[a:]) == size), 0)
     if not axis:
         raise ConversionError(f"affine_size is {size}, but its input is {s.graph.specs[s.x]}")
-    affine = [s.weight(name, shape[axis:]) for name in ("scale", "bias")] if s.integer(2, 1) else []
-    return s.add("LayerNorm", s.x, *affine, axis=axis, eps=s.number(1, 1e-3))
+    return axis
 
 
 @ncnn("Softmax")
@@ -88,17 +93,71 @@ def softmax(s: Source) -> str:
     return s.add("Softmax", axis=s.axis(s.integer(0)))
 
 
+@ncnn("Normalize")
+def normalize(s: Source) -> str:
+    guards = {0: "add", 1: "most", 2: "inside"}
+    count = s.integer(3)
+    if s.integer(9) not in guards or count not in (1, s.shape[1]) or (count == 1) < s.integer(1):
+        raise ConversionError(
+            f"eps_mode is {s.integer(9)}, scale_data_size {count}, its input {s.graph.specs[s.x]}"
+        )
+    return s.add(
+        "Normalize", s.x, s.weight("scale", (count,)), across_spatial=bool(s.integer(0)),
+        across_channels=bool(s.integer(4, 1)), eps=s.number(2, 1e-4), guard=guards[s.integer(9)],
+    )  # fmt: skip
+
+
+@ncnn("GroupNorm")
+def group_norm(s: Source) -> str:
+    c = _channels(s, 1)
+    affine = [s.weight(name, (c,)) for name in ("scale", "bias")] if s.integer(3, 1) else []
+    return s.add("GroupNorm", s.x, *affine, group=s.integer(0, 1), eps=s.number(2, 1e-3))
+
+
+@ncnn("RMSNorm")
+def rms_norm(s: Source) -> str:
+    axis = _last_axes(s)
+    affine = [s.weight("scale", s.shape[axis:])] if s.integer(2, 1) else []
+    return s.add("RMSNorm", s.x, *affine, axis=axis, eps=s.number(1, 1e-3))
+
+
+# operation -> Reduction's; what a factor of x is to the result, for those where it is one
+REDUCTIONS = {
+    0: "sum", 1: "asum", 2: "sumsq", 3: "mean", 4: "max", 5: "min", 6: "prod", 7: "asum", 8: "l2", 9: "log_sum",
+    10: "log_sum_exp",
+}  # fmt: skip
+
+
 @ncnn("Reduction")
 def reduction(s: Source) -> str:
-    """The mean or maximum of each image's channel, which is a Pooling."""
-    methods = {3: "average", 4: "max"}
-    axes = {s.axis(a) for a in s.integers(3)}
-    if s.integer(0) not in methods or s.integer(1, 1) or axes != {2, 3} or len(s.shape) != 4:
-        raise ConversionError(
-            f"operation {s.integer(0)} over the axes {s.integers(3) or 'all'} of {s.graph.specs[s.x]}:"
-            " only the mean and the maximum over height and width are supported"
-        )
-    y = s.add("Pooling", method=methods[s.integer(0)], global_pooling=True)
-    coeff = s.number(2, 1.0)
-    y = y if coeff == 1 else s.add("Power", y, scale=coeff)
-    return y if s.integer(4) else s.add("Flatten", y)
+    """The mean or maximum of each image's channel is a Pooling."""
+    operation, coeff, whole = REDUCTIONS.get(s.integer(0)), s.number(2, 1.0), bool(s.integer(1, 1))
+    if operation is None:
+        raise ConversionError(f"operation is {s.integer(0)}, which is not known")
+    axes = set(range(1, len(s.shape))) if whole else {s.axis(a) for a in s.integers(3)}
+    methods = {"mean": "average", "max": "max"}
+    if operation in methods and axes == {2, 3} and len(s.shape) == 4:
+        y = s.add("Pooling", method=methods[operation], global_pooling=True)
+        y = y if s.integer(4) else s.add("Flatten", y)
+    else:
+        y = s.add("Reduction", operation=operation, axes=sorted(axes), keep_dims=bool(s.integer(4)))
+        if len(s.shape_of(y)) == 1:  # nothing but the batch is left
+            y = s.add("Reshape", y, shape=(1,), axis=1, num_axes=0)
+    return y if coeff == 1 else s.add("Power", y, scale=coeff)
+
+
+@ncnn("CumulativeSum")
+def cumulative_sum(s: Source) -> str:
+    return s.add("CumSum", axis=s.axis(s.integer(0)))
+
+
+@ncnn("ArgMax")
+def argmax(s: Source) -> str:
+    """Of everything: places as floats; with out_max_val [values, places], as ncnn has them."""
+    flat = s.add("Flatten", s.x) if len(s.shape) > 2 else s.x
+    values, places = s.add("TopK", flat, k=s.integer(1, 1), axis=1, outputs=2)
+    found = s.add("Cast", places, to="fp32")
+    if not s.integer(0):
+        return found
+    rows = [s.add("Reshape", t, shape=(1,), axis=1, num_axes=0) for t in (values, found)]
+    return s.add("Concat", *rows, axis=1)

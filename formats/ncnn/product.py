@@ -25,7 +25,7 @@ def inner_product(s: Source) -> str:
         raise ConversionError(f"has weights for K={k}, but its input is {s.graph.specs[s.x]}")
     w = s.weight("w", (outputs, k), fan_in=k, tagged=True)
     b = [s.weight("b", (outputs,))] if s.integer(1) else []
-    return activated(s, s.add("InnerProduct", s.x, w, *b, axis=axis))
+    return activated(s, s.add("InnerProduct", s.x, s.real(w, outputs), *b, axis=axis))
 
 
 @ncnn("Gemm")

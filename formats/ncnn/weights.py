@@ -42,6 +42,14 @@ class Weights:
         """The next blob. `fan_in`: how many products a filter sums up. `source`: the tensor that the layer reads."""
         raise NotImplementedError
 
+    def is_int8(self, blob: Tensor) -> bool:
+        """Whether a blob's numbers are integers, to be divided by a scale."""
+        return False
+
+    def step(self, scale: Tensor | None) -> float | None:
+        """The size of one integer step, for a scale that the file has; None if there is no file."""
+        return None
+
     def follow(self, layer: Layer) -> None:
         """Hear of a layer that was made, in the order of the net."""
 
@@ -124,6 +132,7 @@ class BinWeights(Weights):
         except OSError as error:
             raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
         self._at = 0
+        self._int8: set[str] = set()
 
     def get(
         self,
@@ -138,13 +147,14 @@ class BinWeights(Weights):
             return _zeros(node, name, shape)
         count, what = prod(shape), f"{node}: its {name}, {Spec(shape)}"
         tag = int(self._take(4, what).view("<u4")[0]) if tagged else 0
-        if tag == INT8:
-            self.lost = True
-            raise ConversionError(
-                f"its {name} is int8, which is not supported yet: give the fp32 or fp16 model"
-            )
         stored: np.ndarray | tuple[np.ndarray, np.ndarray]
-        if tag in (0, SCALED):
+        if tag == INT8:
+            if not node.integer(8):
+                self.lost = True
+                raise ConversionError(f"its {name} is int8, but the .param does not say where its scales are")
+            self._int8.add(f"{node.name}.{name}")
+            stored = self._take((count + 3) // 4 * 4, what).view(np.int8)[:count]
+        elif tag in (0, SCALED):
             stored = self._take(4 * count, what).view("<f4")
         elif tag == FP16:
             stored = self._take((2 * count + 3) // 4 * 4, what).view("<f2")[:count]
@@ -152,6 +162,13 @@ class BinWeights(Weights):
             table = self._take(TABLE_BYTES, what).view("<f4")
             stored = (table, self._take((count + 3) // 4 * 4, what)[:count])
         return Tensor(f"{node.name}.{name}", Spec(shape), data=partial(_widened, stored, tuple(shape)))
+
+    def is_int8(self, blob: Tensor) -> bool:
+        return blob.name in self._int8
+
+    def step(self, scale: Tensor | None) -> float | None:
+        value = 0.0 if scale is None or self.lost else float(np.asarray(scale.data)[0])
+        return 1 / value if np.isfinite(value) and value > 0 else None
 
     def _take(self, count: int, what: str) -> np.ndarray:
         if self._at + count > len(self._bytes):

@@ -85,6 +85,7 @@ def convolution(s: Source) -> str:
         pads = _same(s, extents, attributes["stride"], lower=pads[0] == SAME_LOWER)
     w = s.weight("w", (outputs, per_group, *kernel), fan_in=per_group * prod(kernel), tagged=True)
     b = [s.weight("b", (outputs,))] if s.integer(5) else []
+    w = s.real(w, attributes["group"] if "DepthWise" in s.node.type else outputs)
     return activated(s, s.add("Convolution", s.x, w, *b, pad=[max(0, p) for p in pads], **attributes))
 
 
@@ -93,7 +94,7 @@ def _convolution_of_a_vector(s: Source) -> str:
     outputs = s.integer(0)
     w = s.weight("w", (outputs, s.shape[1]), fan_in=s.shape[1], tagged=True)
     b = [s.weight("b", (outputs,))] if s.integer(5) else []
-    return activated(s, s.add("InnerProduct", s.x, w, *b))
+    return activated(s, s.add("InnerProduct", s.x, s.real(w, outputs), *b))
 
 
 @ncnn("Deconvolution", "DeconvolutionDepthWise")
@@ -183,15 +184,15 @@ def _adaptive(s: Source, method: str) -> str:
 
 @ncnn("Interp")
 def interp(s: Source) -> str:
-    methods = {1: "nearest", 2: "linear"}
+    methods = {1: "nearest", 2: "linear", 3: "cubic"}
     if s.integer(0) not in methods:
         raise ConversionError(
-            f"resize_type is {s.integer(0)}: only 1 (nearest) and 2 (bilinear) are supported"
+            f"resize_type is {s.integer(0)}: only 1 (nearest), 2 (bilinear) and 3 (bicubic) are known"
         )
     if 9 in s.node.params:
         raise ConversionError("its size is an expression, which is not supported")
     method = methods[s.integer(0)]
-    how: dict[str, Any] = {"method": method, "corners": bool(s.integer(6)) and method == "linear"}
+    how: dict[str, Any] = {"method": method, "corners": bool(s.integer(6)) and method != "nearest"}
     x = s.computed(s.inputs[0])
     size: tuple[int, ...] = (s.integer(3), s.integer(4))
     scale = (s.number(1, 1.0), s.number(2, 1.0))
@@ -210,8 +211,11 @@ def interp(s: Source) -> str:
 
 @ncnn("Padding")
 def padding(s: Source) -> str:
-    if s.integer(4):
-        raise ConversionError(f"type is {s.integer(4)}: only 0, a constant, is supported")
+    modes = {0: "constant", 1: "edge", 2: "reflect"}
+    if s.integer(4) not in modes:
+        raise ConversionError(
+            f"type is {s.integer(4)}: only 0 (a constant), 1 (the edge) and 2 (a mirror) are known"
+        )
     if s.integer(6):
         raise ConversionError("a value for each channel is not supported")
     top, bottom, left, right, front, behind = map(s.integer, (0, 1, 2, 3, 7, 8))
@@ -220,14 +224,34 @@ def padding(s: Source) -> str:
     used = 3 if front or behind else 2 if rank > 1 else 1
     if rank < used:
         raise ConversionError(f"pads {used} axes, but its input is {s.graph.specs[s.x]}")
-    return s.add("Pad", pads=[*before[-used:], *after[-used:]], value=s.number(5))
+    return s.add("Pad", pads=[*before[-used:], *after[-used:]], value=s.number(5), mode=modes[s.integer(4)])
 
 
-@ncnn("PixelShuffle")
+@ncnn("PixelShuffle", "Reorg")
 def pixel_shuffle(s: Source) -> str:
-    r = s.integer(0, 1)
-    if s.integer(1) or r < 1:
-        raise ConversionError(f"upscale_factor is {r} and mode {s.integer(1)}: only mode 0 is supported")
-    parts = s.add("Reshape", shape=(-1, r, r), axis=1, num_axes=1)  # (N, C, r, r, H, W)
-    rows = s.add("Flatten", s.add("Permute", parts, order=(0, 1, 4, 2, 5, 3)), axis=2, end_axis=3)
-    return s.add("Flatten", rows, axis=3, end_axis=4)
+    """A block's pixels as channels: of each channel its own side by side, or in mode 1 those of one place."""
+    r, mode = s.integer(0, 1), s.integer(1)
+    if mode not in (0, 1) or r < 1:
+        raise ConversionError(f"the block is {r} and mode {mode}: 1 or more, and 0 or 1, are known")
+    kind = "DepthToSpace" if s.node.type == "PixelShuffle" else "SpaceToDepth"
+    return s.add(kind, block=r, mode="DCR" if mode else "CRD")
+
+
+@ncnn("SPP")
+def spp(s: Source) -> str:
+    methods = {0: "max", 1: "average"}
+    if s.integer(0) not in methods:
+        raise ConversionError(f"pooling_type is {s.integer(0)}: only 0 (max) and 1 (average) are known")
+    return s.add("SPP", levels=s.integer(1, 1), method=methods[s.integer(0)])
+
+
+@ncnn("Unfold")
+def unfold(s: Source) -> str:
+    """Windows as columns: (C*KH*KW, OH*OW)."""
+    pads = _pads(s, 4, 14, 15, 16)
+    if len(s.shape) != 4 or min(pads) < 0:
+        raise ConversionError(f"its input is {s.graph.specs[s.x]} and its padding {pads}")
+    columns = s.add(
+        "Im2col", kernel=_pair(s, 1, 11, 0), stride=_pair(s, 3, 13, 1), dilation=_pair(s, 2, 12, 1), pad=pads
+    )
+    return s.add("Flatten", columns, axis=2)

@@ -41,9 +41,16 @@ WINDOWS = [
     "Interp i 1 1 data y 0=2 1=0.33333334 2=1.0",
     "Interp i 1 1 data y 0=2 3=5 4=20 6=1",
     "Interp i 1 1 data y 0=1 3=5 4=20",
+    "Interp i 1 1 data y 0=3 1=2.0 2=3.0",
+    "Interp i 1 1 data y 0=3 3=5 4=20 6=1",
     "Padding p 1 1 data y 0=1 1=2 2=3 3=0 5=0.5",
     "Padding p 1 1 data y 0=1 1=0 2=0 3=2 7=1 8=2",
+    "Padding p 1 1 data y 0=1 1=2 2=3 3=0 4=1",
+    "Padding p 1 1 data y 0=1 1=2 2=3 3=0 4=2",
     "PixelShuffle p 1 1 c y 0=2",
+    "PixelShuffle p 1 1 c y 0=2 1=1",
+    "Unfold u 1 1 data y 1=3 4=1",
+    "Unfold u 1 1 data y 1=3 11=2 2=2 12=1 3=2 13=3 4=2 14=0 15=1 16=3",
 ]
 FUNCTIONS = [
     *[f"{t} f 1 1 data y" for t in ("Sigmoid", "TanH", "AbsVal", "BNLL", "Mish", "Swish", "Softplus")],
@@ -58,8 +65,12 @@ FUNCTIONS = [
     "Exp f 1 1 data y 0=2.0 1=0.5 2=1.0",
     "Dropout f 1 1 data y",
     "Dropout f 1 1 data y 0=0.5",
-    *[f"UnaryOp f 1 1 data y 0={op}" for op in (0, 1, 4, 7, 16)],
-    *[f"BinaryOp f 1 1 data y 0={op} 1=1 2=1.5" for op in (0, 1, 2, 3, 4, 5, 7, 9)],
+    *[f"UnaryOp f 1 1 data y 0={op}" for op in (0, 1, 2, 3, 4, 7, 9, 10, 11, 14, 16, 18, 19)],
+    *[f"BinaryOp f 1 1 data y 0={op} 1=1 2=1.5" for op in (0, 1, 2, 3, 4, 5, 7, 9, 10, 11)],
+    "CELU f 1 1 data y 0=1.5",
+    "Erf f 1 1 data y",
+    "Threshold f 1 1 data y 0=0.25",
+    *[f"GLU f 1 1 data y 0={axis}" for axis in (0, -3)],
     "Softmax f 1 1 data y",
     "Softmax f 1 1 data y 0=-1 1=1",
     "Softmax f 1 1 data y 0=1 1=1",
@@ -83,6 +94,24 @@ NORMS = [
     "LayerNorm n 1 1 data y 0=7 2=0",
     *[f"Reduction n 1 1 data y 0={op} 1=0 -23303=2,1,-1 4={keep} 5=1" for op in (3, 4) for keep in (0, 1)],
     "Reduction n 1 1 data y 0=3 1=0 2=2.5 -23303=2,1,2 5=1",
+    *[f"Reduction n 1 1 data y 0={op} 1=1 5=1" for op in (0, 1, 2, 3, 4, 5, 7, 8)],
+    *[
+        f"Reduction n 1 1 data y 0={op} 1=0 -23303=1,{axis} 4={axis & 1} 5=1"
+        for op in range(9)
+        for axis in (0, 1, -1)
+    ],
+    "Reduction n 1 1 data y 0=10 1=0 -23303=1,0 5=1",
+    "Reduction n 1 1 data y 0=0 1=1 2=0.5 4=1 5=1",
+    *[
+        f"Normalize n 1 1 data y 0={s} 1={one} 2=0.01 3={1 if one else 6} 4={c} 9={mode}"
+        for s, c, one, mode in ((0, 1, 0, 0), (0, 1, 1, 1), (1, 1, 0, 2), (1, 0, 0, 0), (1, 1, 1, 1))
+    ],
+    "GroupNorm n 1 1 data y 0=2 1=6 2=0.1",
+    "GroupNorm n 1 1 data y 0=3 1=6 3=0",
+    "RMSNorm n 1 1 data y 0=7",
+    "RMSNorm n 1 1 data y 0=63 1=0.1",
+    "CumulativeSum n 1 1 data y 0=1",
+    "CumulativeSum n 1 1 data y 0=-1",
     "InnerProduct n 1 1 data y 0=5 1=1 2=1890",
     "InnerProduct n 1 1 data y 0=5 2=1890 9=1",
 ]
@@ -95,6 +124,13 @@ MOVES = [
     "Reshape m 1 1 data y 0=0 1=-1",
     "ShuffleChannel m 1 1 data y 0=2",
     "ShuffleChannel m 1 1 data y 0=2 1=1",
+    "Reorg m 1 1 even y 0=2",
+    "Reorg m 1 1 even y 0=2 1=1",
+    "Tile m 1 1 data y 0=1 1=3",
+    "Tile m 1 1 data y -23302=2,2,3",
+    "Tile m 1 1 data y -23302=3,2,1,3",
+    "Flip m 1 1 data y -23300=1,0",
+    "Flip m 1 1 data y -23300=2,1,2",
     "Crop m 1 1 data y -23309=1,2 -23310=1,5 -23311=1,0",
     "Crop m 1 1 data y -23309=2,1,-3 -23310=2,-1,-233 -23311=2,1,-1",
     "Crop m 1 1 data y 0=1 1=2 2=3 3=4 4=5 5=2",
@@ -105,6 +141,7 @@ MOVES = [
 @pytest.mark.parametrize("line", [*WINDOWS, *FUNCTIONS, *NORMS, *MOVES])
 def test_one_layer_is_ncnns(same, line):
     before = ["Convolution c 1 1 data c 0=8 1=1 6=48"] if " c y " in line else []
+    before += ["Crop c 1 1 data even 3=6 4=8 5=6"] if " even y " in line else []
     same(*before, line)
 
 
@@ -114,9 +151,23 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize("op", [0, 1, 2, 4, 7])
+@pytest.mark.parametrize("op", [0, 1, 2, 4, 5, 7, 10, 11])
 def test_two_tensors_of_one_shape(same, op):
     same(*PAIRS, f"BinaryOp o 2 1 b c y 0={op}")
+
+
+@pytest.mark.parametrize("op", [0, 1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize("shape", ["3=1 4=9 5=6", "3=7 4=1 5=6", "3=7 4=9 5=1", "3=7 4=1 5=1"])
+@pytest.mark.parametrize("first", [True, False])
+def test_two_tensors_that_are_broadcast(same, op, shape, first):
+    lines = ["Split s 1 2 data a b", f"Crop c 1 1 a c {shape}", "Exp e 1 1 c e"]
+    same(*lines, f"BinaryOp o 2 1 {'b e' if first else 'e b'} y 0={op}")
+
+
+def test_powers_of_tensors(same):
+    lines = ["Split s 1 2 data a b", "Exp e 1 1 a e"]
+    same(*lines, "BinaryOp o 2 1 e b y 0=6")
+    same(*lines, "BinaryOp o 2 1 b e y 0=9")
 
 
 @pytest.mark.parametrize("op", [0, 1, 2])
@@ -191,6 +242,28 @@ def test_crop_and_interp_like_another(same):
     same(*lines, "Crop o 2 1 b p0 y 0=1 1=2 2=0", "Interp i 2 1 p1 c z 0=1 5=1")
 
 
+@pytest.mark.parametrize("direction", [0, 1, 2])
+@pytest.mark.parametrize(("kind", "gates"), [("RNN", 1), ("GRU", 3), ("LSTM", 4)])
+def test_sequences(same, kind, gates, direction):
+    weights = gates * 5 * 7 * (2 if direction == 2 else 1)
+    net = same("Reshape r 1 1 data r 0=7 1=54", f"{kind} s 1 1 r y 0=5 1={weights} 2={direction}")
+    assert str(net.specs()["y"]) == f"fp32[N,54,{10 if direction == 2 else 5}]"
+
+
+def test_a_sequence_that_goes_on(same):
+    heads = ["Input x 0 1 x 0=7 1=4", "Input h 0 1 h 0=5 1=1", "Input c 0 1 c 0=5 1=1"]
+    same(*heads, "LSTM s 3 3 x h c y ht ct 0=5 1=140 2=0")
+    same(*heads[:2], "GRU s 2 2 x h y ht 0=5 1=105")
+
+
+def test_words(read):
+    """Numbers of words are floats here, as all inputs are; ncnn looks at the bits of integers."""
+    words = np.float32([[0, 6, 3, 3]])
+    net = read("Input words 0 1 words 0=4", "Embed e 1 1 words y 0=5 1=7 2=1 3=35")
+    table, bias = (net.constants[f"e.{name}"].data for name in ("w", "b"))
+    np.testing.assert_array_equal(net.forward(words=words)["y"], table[[[0, 6, 3, 3]]] + bias)
+
+
 def test_squeeze_and_expand(same):
     lines = ["Reduction n 1 1 data r 0=3 1=0 -23303=2,1,2 4=1 5=1"]
     same(*lines, "Squeeze s 1 1 r y -23303=2,1,2")
@@ -244,14 +317,21 @@ REFUSED = {
     "Convolution c 1 1 data y 0=0 1=3 6=216": "num_output is 0",
     "Convolution c 1 1 data y 0=4 1=3 6=216 9=99": "activation_type is 99",
     "Convolution c 1 1 data y 0=4 1=3 6=216 9=2": "activation_type is 2 with []",
-    "Convolution c 1 1 data y 0=4 1=3 6=216 8=2": "1 layers have int8 weights",
     "Pooling p 1 1 data y 0=2 1=3": "pooling_type is 2",
     "Pooling p 1 1 data y 7=1 8=5": "adaptive pooling of (9, 7) to (5, 5)",
-    "Interp i 1 1 data y 0=3 1=2.0 2=2.0": "resize_type is 3",
-    "Padding p 1 1 data y 0=1 4=1": "type is 1: only 0, a constant",
-    "UnaryOp f 1 1 data y 0=9": "op_type is 9",
-    "BinaryOp f 1 1 data y 0=10 1=1 2=1.0": "ATAN2 with the number 1",
-    "Reduction n 1 1 data y 0=0": "only the mean and the maximum over height and width",
+    "Interp i 1 1 data y 0=4 1=2.0 2=2.0": "resize_type is 4",
+    "Padding p 1 1 data y 0=1 4=3": "type is 3: only 0 (a constant)",
+    "UnaryOp f 1 1 data y 0=20": "op_type is 20",
+    "BinaryOp f 1 1 data y 0=12 1=1 2=1.0": "op_type 12 is not supported",
+    "Reduction n 1 1 data y 0=11": "operation is 11",
+    "CELU f 1 1 data y 0=-1.0": "alpha is -1",
+    "GLU f 1 1 data y 0=1": "cannot halve axis 2",
+    "Tile f 1 1 data y 1=0": "repeats are [0, 1, 1]",
+    "Reorg f 1 1 data y 0=2 1=2": "mode 2",
+    "Normalize n 1 1 data y 3=5": "scale_data_size 5",
+    "SPP n 1 1 data y 0=2": "pooling_type is 2",
+    "LSTM n 1 1 data y 0=5 1=140": "reads fp32[1,6,9,7]",
+    "Embed n 1 1 data y 0=5 1=7 3=35": "reads fp32[1,6,9,7]",
     "InnerProduct n 1 1 data y 0=5 2=15": "has weights for K=3, but its input is fp32[1,6,9,7]",
     "BatchNorm n 1 1 data y 0=5": "is for 5 channels, but its input is fp32[1,6,9,7]",
     "LayerNorm n 1 1 data y 0=5": "affine_size is 5",
@@ -274,8 +354,8 @@ def test_what_cannot_be_expressed_says_so(read, line, message):
 
 def test_everything_that_is_in_the_way_is_told_at_once(read):
     with pytest.raises(ConversionError) as error:
-        read("Proposal a 1 1 data p", "ReLU r 1 1 p q", "Reorg b 1 1 q s", "UnaryOp c 1 1 q y 0=9")
-    assert [p.split(":")[0] for p in error.value.problems] == ["a (Proposal)", "b (Reorg)"]
+        read("Proposal a 1 1 data p", "ReLU r 1 1 p q", "ROIAlign b 1 1 q s", "UnaryOp c 1 1 q y 0=9")
+    assert [p.split(":")[0] for p in error.value.problems] == ["a (Proposal)", "b (ROIAlign)"]
 
 
 def test_squeeze_and_excitation_is_two_inner_products_and_a_scale(read):

@@ -64,19 +64,34 @@ def test_fp16_and_tables_are_what_ncnn_reads(write, tmp_path):
         np.testing.assert_allclose(fbnet.convert(*paths)(x[None])[0], wanted, rtol=1e-5)
 
 
-def test_int8_is_told(read):
+def test_int8_without_scales_is_told(read):
     with pytest.raises(
-        ConversionError, match=r"c \(Convolution\): its w is int8, which is not supported yet"
+        ConversionError, match=r"c \(Convolution\): its w is int8, but the \.param does not say"
     ):
         read(*LINES, weights=behind(stored(0x000D4B38, bytes(18))))
 
 
-def test_int8_nets_are_told_in_one_line(read):
+@pytest.mark.parametrize("term", [1, 2, 101, 102])
+@pytest.mark.parametrize("integers", [True, False])
+def test_int8_convolutions_are_read_as_floats(read, term, integers):
+    """Behind weights come their scales, and those of what is read and, above 100, written. Floats stay as they are."""
+    line = f"ConvolutionDepthWise c 1 1 data y 0=6 1=1 5=1 6=12 7=3 8={term}"
+    w, b = np.arange(-6, 6, dtype=np.int8), np.arange(6, dtype="<f4")
+    scales = np.float32([2, 4, 8]) if term % 100 == 1 else np.float32([4])
+    more = np.float32([10, 5] if term > 100 else [10])
+    tagged = stored(0x000D4B38, w.tobytes()) if integers else stored(0, w.astype("<f4").tobytes())
+    net = read(line, weights=b"".join([tagged, *(a.tobytes() for a in (b, scales, more))]))
+    by = np.repeat(np.broadcast_to(scales, 3), 4) if integers else np.float32(1)
+    np.testing.assert_array_equal(net.constants["c.w"].data.ravel(), w / by)
+    assert net.metadata["int8"]["c"] == pytest.approx({"input": 0.1, "output": 0.2 if term > 100 else None})
+
+
+def test_int8_nets_say_what_is_not_read(read):
     with pytest.raises(ConversionError) as error:
-        read(LINES[0] + " 8=2", "InnerProduct i 1 1 y z 0=1 2=189 8=1")
+        read("Reshape r 1 1 data r 0=7 1=54", "LSTM l 1 1 r y 0=5 1=140 8=1")
     (problem,) = error.value.problems
-    assert (
-        problem.startswith("2 layers have int8 weights, which are not supported yet") and "c (Conv" in problem
+    assert problem.startswith(
+        "l (LSTM): has int8 weights, which are supported in convolutions and products alone"
     )
 
 
