@@ -59,6 +59,18 @@ def drop_power(power: Layer, constants: Constants) -> list[Layer] | None:
     return [] if (power.power, power.scale, power.shift) == (1, 1, 0) else None
 
 
+@rewrite("Permute", "Permute")
+def join_permutes(first: Layer, second: Layer, constants: Constants) -> Layer:
+    """Axes that change places twice: what prepares pixels ends in (N,H,W,C) where a net from NHWC begins in it."""
+    return second.replace(inputs=first.inputs, order=[first.order[axis] for axis in second.order])
+
+
+@rewrite("Permute")
+def drop_permute(permute: Layer, constants: Constants) -> list[Layer] | None:
+    """y = x"""
+    return [] if list(permute.order) == sorted(permute.order) else None
+
+
 @rewrite("Convolution", "Eltwise", any_input=True)
 def fuse_residual(conv: Layer, add: Layer, constants: Constants) -> Layer | None:
     """conv(x) + other: the other is added while the result is stored. (He et al. 2015, arXiv:1512.03385)"""

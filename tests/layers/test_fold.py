@@ -13,6 +13,7 @@ from fbnet.layers.conv import Convolution
 from fbnet.layers.eltwise import Eltwise
 from fbnet.layers.inner_product import InnerProduct
 from fbnet.layers.norm import BatchNorm, Bias, Scale
+from fbnet.layers.reshape import Permute
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -190,3 +191,15 @@ def test_random_nets(seed):
             ):  # what scales y would have to scale the residual too
                 left |= {"BatchNorm", "Scale", "Bias"}
             assert readers[layer.outputs[0]] != 1 or following[0].type not in left
+
+
+def test_transposes_that_follow_each_other():
+    """Joined to one; to none if the second undoes the first, unless that is all there is between input and output."""
+    there, back, turn = (0, 2, 3, 1), (0, 3, 1, 2), (0, 3, 2, 1)
+    steps = [Permute("x", order=there, name="a"), Permute("a", order=back, name="b"), ReLU("b", name="y")]
+    assert [layer.type for layer in checked(net(*steps))] == ["ReLU"]
+    steps = [Permute("x", order=there, name="a"), Permute("a", order=turn, name="y")]
+    (joined,) = checked(net(*steps))
+    assert joined.order == (0, 1, 3, 2)
+    seen = net(Permute("x", order=there, name="a"), Permute("a", order=back, name="y"), outputs=["a", "y"])
+    assert len(checked(seen)) == 2  # the one between is an output
