@@ -19,7 +19,18 @@ from ...engine.net import Net
 from ...engine.tensor import Spec
 from ..layout import without_permutes
 from ..padding import without_pads
-from . import activation, arithmetic, convolution, moving, norm, product  # noqa: F401  they enter their operators
+from ..patterns import recovered
+from . import (  # noqa: F401  they enter their operators
+    activation,
+    arithmetic,
+    convolution,
+    frame,
+    moving,
+    norm,
+    pooling,
+    product,
+    recurrent,
+)
 from .exported import Exported, export, open_sizes
 from .graph import TorchGraph, Value, as_value, name_of_dtype, titles_of
 from .sizes import Fixed, Sizes
@@ -68,7 +79,7 @@ def _walked(exported: Exported, sizes: Sizes, name: str) -> Net:
     signature = program.graph_signature
     nodes = [n for n in program.graph.nodes if n.op == "placeholder" or n.users or n.op == "output"]
     titles = titles_of(program.graph.nodes)
-    results = _outputs(program.graph, titles)
+    results = _outputs(program.graph, titles, exported.names)
     g = TorchGraph(exported, sizes, [title for title, _ in results], titles)
     stored = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     stored |= signature.inputs_to_lifted_tensor_constants
@@ -89,14 +100,20 @@ def _walked(exported: Exported, sizes: Sizes, name: str) -> Net:
     return _finished(g, exported, name, results)
 
 
-def _outputs(graph: Any, titles: dict[str, str]) -> list[tuple[str, int]]:
-    """(title, place among the results) of every result that is a tensor, each tensor once."""
+def _outputs(graph: Any, titles: dict[str, str], names: Sequence[str]) -> list[tuple[str, int]]:
+    """(title, place among the results) of every result that is a tensor, each tensor once.
+
+    Where the module returns a dict, its keys become the titles.
+    """
     (returned,) = next(n for n in graph.nodes if n.op == "output").args
-    found: dict[str, int] = {}
+    places: dict[str, int] = {}  # torch's name of a tensor -> its first place
     for place, node in enumerate(returned):
-        if hasattr(node, "meta") and hasattr(node.meta.get("val"), "shape"):
-            found.setdefault(titles[node.name], place)
-    return list(found.items())
+        if not hasattr(node, "meta") or not hasattr(node.meta.get("val"), "shape") or node.name in places:
+            continue
+        places[node.name] = place
+        if names[place] and names[place] not in titles.values() and node.op == "call_function":
+            titles[node.name] = names[place]
+    return [(titles[name], place) for name, place in places.items()]
 
 
 def _finished(g: TorchGraph, exported: Exported, name: str, results: Sequence[tuple[str, int]]) -> Net:
@@ -105,15 +122,30 @@ def _finished(g: TorchGraph, exported: Exported, name: str, results: Sequence[tu
 
     if not results and not g.problems:
         raise ConversionError(f"{name} returns no tensor")
-    for title, _ in results if not g.problems else ():
-        g.values[title] = plain(g, g.values[title])
+    if not g.problems:
+        results = [(_published(g, title, _shape(g, exported, place)), place) for title, place in results]
+        g.outputs = tuple(title for title, _ in results)
     net = g.net(name, {"source": f"{name}, torch {torch.__version__}"})
     try:
-        net = without_pads(without_permutes(net))
+        net = recovered(without_pads(without_permutes(net)))
         net.specs()
     except FbnetError as error:
         raise type(error)(f"{name}: {error}") from None
     return net.replace(tests=_tests(net, exported, results))
+
+
+def _published(g: TorchGraph, title: str, shape: Sequence[int]) -> str:
+    """The name of a result: its node's, unless what that computes is still to be repeated."""
+    value = g.full(plain(g, g.values[title]), shape)
+    taken = any(title in layer.outputs for layer in g.layers) and value.name != title
+    g.values[value.name if taken else title] = value
+    return value.name if taken else title
+
+
+def _shape(g: TorchGraph, exported: Exported, place: int) -> tuple[int, ...]:
+    """The shape that torch traced of a result."""
+    (returned,) = next(n for n in exported.program.graph.nodes if n.op == "output").args
+    return g.sizes.shape(returned[place].meta["val"].shape)
 
 
 def _tests(net: Net, exported: Exported, results: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:

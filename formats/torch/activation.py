@@ -133,6 +133,12 @@ def clamp(
     return g.add("Clip", x, min=min(limits), max=limits[1])
 
 
+@operator("threshold")
+def threshold(g: TorchGraph, node: Node, x: Value, limit: float, value: float) -> Value:
+    above = g.add("Compare", x, g.constant(limit, x), operation="greater")
+    return g.add("Where", above, x, g.constant(value, x))
+
+
 @operator("prelu", "_prelu_kernel")
 def prelu(g: TorchGraph, node: Node, x: Value, slope: Value) -> Value:
     numbers = g.numbers(slope, "its slope").reshape(-1)

@@ -18,7 +18,8 @@ COMPARE = {
     "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
 }  # fmt: skip
 LOGIC = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor",
-         "bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}  # fmt: skip
+         "bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor",
+         "__and__": "and", "__or__": "or", "__xor__": "xor"}  # fmt: skip
 
 
 @operator("add", "sub", "mul", "div", "maximum", "minimum", "pow", "rsub", broadcasts=True, elementwise=True)

@@ -81,8 +81,11 @@ def _traced(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch
 
     auto = torch.export.Dim.AUTO
     two = tuple(torch.cat([t, t]) if t.ndim and t.shape[0] == 1 else t for t in example)
-    every = tuple({axis: auto for axis, size in enumerate(t.shape) if size > 1} for t in two)
-    batch = tuple({0: auto} if t.ndim and t.shape[0] > 1 else {} for t in two)
+    every: Any = torch.export.ShapesCollection()
+    batch: Any = torch.export.ShapesCollection()
+    for t in two:
+        every[t] = {axis: auto for axis, size in enumerate(t.shape) if size > 1}
+        batch[t] = {0: auto} if t.ndim and t.shape[0] > 1 else {}
     failed: Exception | None = None
     for given, dims in ((two, every), (two, batch), (example, None)):
         try:

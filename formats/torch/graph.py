@@ -34,6 +34,11 @@ operators: dict[str, Operator] = {}
 FOLDED_BYTES = 4 << 30  # what results of constants may take, each
 # Operators of which nothing is left when a net runs.
 SILENT = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range", "sym_constrain_range_for_size")
+# Operators that give one number in a shape, and that number; None where it is their last argument.
+FILLED: dict[str, float | None] = {
+    "zeros": 0, "zeros_like": 0, "new_zeros": 0, "ones": 1, "ones_like": 1, "new_ones": 1,
+    "full": None, "full_like": None, "new_full": None, "scalar_tensor": None,
+}  # fmt: skip
 # What an operator's function can take that is not plain, by the operator's name; see `operator`.
 BROADCASTING: set[str] = set()
 VIEWING: set[str] = set()
@@ -267,8 +272,12 @@ class TorchGraph(Graph):
         if not is_constant(self, node):
             return None
         flat = [*_leaves(args), *_leaves(list(named.values()))]
+        if name_of(node.target)[0] in FILLED:
+            return self._filled(node, args)
         if any(isinstance(a, Dim) for a in flat):
-            return self._filled(node, args, named)
+            if name_of(node.target)[0] in operators:
+                return None
+            raise self.sizes.fixing(flat)
         metas = node.meta["val"]
         for meta in metas if isinstance(metas, (list, tuple)) else [metas]:
             if prod(map(int, meta.shape)) * meta.element_size() > FOLDED_BYTES:
@@ -280,21 +289,11 @@ class TorchGraph(Graph):
         made = [as_value(self.fresh(self.titles[node.name]), t) for t in (result if several else [result])]
         return made if several else made[0]
 
-    def _filled(self, node: Any, args: Sequence[Any], named: dict[str, Any]) -> Value | None:
-        """One number in a shape that may change: an array with size 1 in the place of what may change."""
-        fills = {"zeros": 0, "ones": 1, "new_zeros": 0, "new_ones": 1, "zeros_like": 0, "ones_like": 1}
-        kind = name_of(node.target)[0]
-        meta = node.meta["val"]
-        if kind in ("full", "full_like", "new_full"):
-            fill = args[-1]
-        elif kind in fills:
-            fill = fills[kind]
-        else:
-            if kind not in operators:
-                raise self.sizes.fixing(_leaves(args))
-            return None
+    def _filled(self, node: Any, args: Sequence[Any]) -> Value:
+        """One number in a shape: an array with size 1 in the place of what may change, to be broadcast."""
+        meta, fill = node.meta["val"], FILLED[name_of(node.target)[0]]
         shape = [1 if isinstance(s, Dim) else s for s in self.sizes.shape(meta.shape)]
-        array = np.full(shape, fill, numpy_dtype(meta.dtype))
+        array = np.full(shape, args[-1] if fill is None else fill, numpy_dtype(meta.dtype))
         return Value(self.fresh(self.titles[node.name]), array.shape, array=array)
 
 
@@ -311,10 +310,8 @@ def is_constant(g: TorchGraph, node: Any) -> bool:
     """Whether no input of the net goes into a node."""
     tensors = [n for n in node.all_input_nodes if not is_number(n.meta.get("val"))]
     values = [g.values.get(g.titles[n.name]) for n in tensors]
-    creates = name_of(node.target)[0].endswith("_like")
-    return name_of(node.target)[0] != "" and (
-        creates or all(v is not None and v.array is not None for v in values)
-    )
+    kind = name_of(node.target)[0]
+    return kind != "" and (kind in FILLED or all(v is not None and v.array is not None for v in values))
 
 
 def name_of(target: Any) -> tuple[str, str]:

@@ -99,10 +99,10 @@ def _framed(g: TorchGraph, parts: Sequence[Value], shapes: Sequence[Sequence[int
     So they need not be repeated for a batch whose size is not known yet.
     """
     computed = [i for i, x in enumerate(parts) if x.array is None]
-    if len(computed) != 1 or any(isinstance(s[axis], Dim) for s in shapes):
+    if len(computed) != 1:
         raise g.sizes.fixing([s for shape in shapes for s in shape])
     middle = computed[0]
-    sizes = [int(s[axis]) for s in shapes]
+    sizes = [g.number(s[axis]) for s in shapes]
     x = g.full(parts[middle], shapes[middle])
     ends = [(0, 0)] * x.rank
     ends[axis] = (sum(sizes[:middle]), sum(sizes[middle + 1 :]))

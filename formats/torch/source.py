@@ -49,8 +49,10 @@ def with_weights(module: torch.nn.Module, path: Path) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zipfile's, pickle's and torch's own
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FileError(f"{path}: no weights that can be read without running code: {first}") from None
+        raise FileError(
+            f"{path}: no weights that can be read without running code ({type(error).__name__}):"
+            " save them with torch.save(module.state_dict(), ...)"
+        ) from None
     while isinstance(state, dict) and len(inner := [k for k in ("state_dict", "model") if k in state]) == 1:
         state = state[inner[0]]  # checkpoints keep epochs and optimisers beside it
     if not isinstance(state, dict) or not all(hasattr(v, "shape") for v in state.values()):
