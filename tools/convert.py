@@ -17,7 +17,7 @@ from ..formats import load, save
 from ..formats.ends import checked as checked_recipe
 from ..formats.ends import with_answers, with_image_input
 from .model import convert_with
-from .options import PlanFor, Shape, image_options, read_labels, recipe_changes
+from .options import PlanFor, Shape, Sizes, image_options, read_labels, recipe_changes
 from .show import json_option, print_json, table, warn, working
 from .vectors import checked, with_test
 
@@ -40,6 +40,17 @@ from .vectors import checked, with_test
 @click.option(
     "--allow-custom", is_flag=True, help="Keep layers of unknown types, for a registration to come."
 )
+@click.option(
+    "--example",
+    "examples",
+    type=Sizes(),
+    multiple=True,
+    metavar="N,C,H,W",
+    help="What to call a torch module with; once for each of its inputs.",
+)
+@click.option(
+    "--weights", type=click.Path(path_type=Path), help="A state dict for the torch module; only tensors are read."
+)  # fmt: skip
 @click.option("--no-test", is_flag=True, help="Leave the test vector out that `fbnet check` runs.")
 @click.option(
     "--plan",
@@ -61,6 +72,8 @@ def convert(
     random_weights: int | None,
     shape: tuple[tuple[str, tuple[int, ...]], ...],
     allow_custom: bool,
+    examples: tuple[tuple[int, ...], ...],
+    weights: Path | None,
     no_test: bool,
     plans: tuple[tuple[str, int | None], ...],
     as_json: bool,
@@ -74,6 +87,7 @@ def convert(
     fbnet convert deploy.prototxt weights.caffemodel -o net.fbnet --labels names.txt \\
         --mean 104,117,123 --input-color bgr --resize 256 --crop 224 --softmax --top 5
     fbnet convert model.onnx -o net.fbnet
+    fbnet convert package.module:factory --weights state.pth --example 1,3,224,224 -o net.fbnet
     fbnet convert net.fbnet -o shipped.fbnet --plan cpu:1 --plan cpu:2
     """
     if output.suffix.lower() != ".fbnet":
@@ -82,12 +96,16 @@ def convert(
     options: dict[str, Any] = {} if random_weights is None else {"random_weights": random_weights}
     options |= {"shapes": dict(shape)} if shape else {}
     options |= {"allow_custom": True} if allow_custom else {}
+    options |= {"example": examples} if examples else {}
+    options |= {"weights": weights} if weights else {}
     with working("converting"):
         body = convert_with(sources, labels=names, **options)
         net = with_ends(body, recipe_changes(image), softmax=softmax, top=top or 0, argmax=argmax, ctc=ctc)
         lean = apply(net)
-    judge, problem = "", "left out"
-    if not no_test and not net.tests:
+    judge, problem = ("its source", "") if net.tests else ("", "left out")
+    if no_test:
+        net, judge = net.replace(tests=()), ""
+    elif not net.tests:
         with working("making a test vector"):
             net, judge, problem = tested(net, body, sources)
     made = []
@@ -102,15 +120,15 @@ def convert(
             rows = checked(net, len(net.tests) - 1, "cpu")
     right = all(row["holds"] for row in rows)
     error = max((row["error"] for row in rows), default=0.0)
-    before = sum(source.stat().st_size for source in sources)
+    before = sum(path.stat().st_size for path in (*sources, *filter(None, [weights])) if path.is_file())
     after = output.stat().st_size
-    weights = sum(constant.spec.size for constant in net.constants.values())
+    parameters = sum(constant.spec.size for constant in net.constants.values())
     if as_json:
         print_json(
             {
                 "sources": [str(source) for source in sources], "source_bytes": before,
                 "output": str(output), "bytes": after, "name": net.name,
-                "layers": len(net), "layers_fused": len(lean), "parameters": weights,
+                "layers": len(net), "layers_fused": len(lean), "parameters": parameters,
                 "inputs": {name: str(spec) for name, spec in net.inputs.items()},
                 "outputs": list(net.outputs), "labels": len(net.metadata.get("labels", ())),
                 "test": {"judge": judge, "error": error, "ok": right, "note": problem}, "plans": len(made),
@@ -123,7 +141,7 @@ def convert(
             ["file", " + ".join(source.name for source in sources), str(output)],
             ["bytes", f"{before:,}", f"{after:,}"],
             ["layers", f"{len(net)} as written", f"{len(lean)} when folded and fused"],
-            ["weights", f"{weights:,}", f"{sum(c.spec.size for c in lean.constants.values()):,}"],
+            ["weights", f"{parameters:,}", f"{sum(c.spec.size for c in lean.constants.values()):,}"],
             ["reads", "", ", ".join(f"{name} {spec}" for name, spec in net.inputs.items())],
             ["writes", "", ", ".join(net.outputs)],
             ["labels", "", str(len(net.metadata.get("labels", ()))) or "none"],

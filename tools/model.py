@@ -15,15 +15,17 @@ from ..engine.net import Net
 from ..engine.part import pieces
 from ..engine.session import Session
 from ..formats import convert as read_model
-from ..formats import load
+from ..formats import is_module, load
 from .show import working
 
 Arrays = Mapping[str, np.ndarray]
 
 _FLAGS = {
     "allow_custom": "allow-custom",
+    "example": "example",
     "random_weights": "random-weights",
     "shapes": "shape",
+    "weights": "weights",
 }  # options of importers, as they are typed here
 
 
@@ -47,10 +49,15 @@ def convert_with(
 
     options are the importer's. Raises InputError, FileError, ConversionError.
     """
-    for source in sources:
+    module = is_module(sources[0])
+    for source in sources[1:] if module else sources:
         if not source.is_file():
             raise InputError(f"{source}: there is no such file")
-    taken = signature(format_of(sources[0]).read).parameters
+    if module:
+        from ..formats.torch import read
+    else:
+        read = format_of(sources[0]).read
+    taken = signature(read).parameters
     if refused := [f"--{_FLAGS[name]}" for name in options if name not in taken]:
         raise InputError(f"{sources[0].name}: its importer does not take {', '.join(refused)}")
     net = read_model(*sources, **options)

@@ -44,6 +44,19 @@ class Size(click.ParamType):
         return sizes * 2 if len(sizes) == 1 else sizes
 
 
+class Sizes(click.ParamType):
+    """'1,3,224,224' -> (1, 3, 224, 224)"""
+
+    name = "sizes"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> tuple:
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", value):
+            self.fail(f"{value!r} is not like 1,3,224,224.", param, context)
+        return tuple(map(int, value.split(",")))
+
+
 class Shape(click.ParamType):
     """'data=1,3,227,227' -> ("data", (1, 3, 227, 227))"""
 
