@@ -69,7 +69,7 @@ def _frame(layer: Layer, order: Order, specs: Sequence[Spec]) -> dict[str, objec
     first = min((axis for axis, both in ends.items() if any(both)), default=len(order) - 1)
     both = [ends.get(axis, (0, 0)) for axis in range(first, len(order))]
     if framed == 2 and len(both) > 2:
-        return None  # height and width are what the layer behind it can take over, but only where they are last
+        return None  # a layer behind it can take H and W over, but only where they are last
     if len(both) == 1:  # of an image both H and W are named
         both = [(0, 0), *both]
     return {"pads": [before for before, _ in both] + [after for _, after in both]}
