@@ -32,6 +32,7 @@ ALL = "onnxruntime,openvino,ncnn,mnn"
 
 @click.command()
 @click.argument("model", nargs=-1, metavar="MODEL...", type=click.Path(path_type=Path))
+@click.option("--device", default="cpu", show_default=True, help="Whose time, layer by layer: cpu or cuda.")
 @click.option("--threads", type=click.IntRange(1), help="Of every engine.  [default: 1]")
 @click.option("--batch", type=click.IntRange(1), help="Images at once.  [default: as in the model]")
 @click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="Timed runs, at most.")
@@ -53,6 +54,7 @@ ALL = "onnxruntime,openvino,ncnn,mnn"
 @json_option
 def bench(
     model: tuple[Path, ...],
+    device: str,
     threads: int | None,
     batch: int | None,
     rounds: int,
@@ -84,13 +86,15 @@ def bench(
         raise InputError("bench needs a model, or --standing")
     if from_cold and vs:
         raise InputError("--cold and --vs are two benchmarks: ask for one")
+    if device != "cpu" and (from_cold or vs):
+        raise InputError(f"--cold and --vs are for the cpu, not for {device}: there is bench/cuda.py")
     opened = list(_opened(model, random_weights, dict(shape), batch, bare=bool(vs)))
     if from_cold:
         _cold([(net, cold(net, shapes, threads or 1, min(rounds, 10))) for net, shapes in opened], as_json)
     elif vs:
         return _race(opened, names, threads or 1, rounds, budget, as_json)
     else:
-        _layers(opened, threads or 1, rounds, as_json)
+        _layers(opened, device, threads or 1, rounds, as_json)
     return None
 
 
@@ -128,15 +132,19 @@ def _opened(
 # -- layer by layer ----------------------------------------------------------------------------------------
 
 
-def _layers(opened: Sequence[tuple[Net, dict]], threads: int, rounds: int, as_json: bool) -> None:
+def _layers(
+    opened: Sequence[tuple[Net, dict]], device: str, threads: int, rounds: int, as_json: bool
+) -> None:
     from ..layers.cpu.peak import measured
 
-    with working("measuring the peak"):
-        peak = measured(threads)
+    peak = None
+    if device == "cpu":
+        with working("measuring the peak"):
+            peak = measured(threads)
     found = []
     for net, shapes in opened:
         with working("compiling and timing"):
-            rows = layer_times(net, shapes, threads, rounds)
+            rows = layer_times(net, shapes, threads, rounds, device)
         if as_json:
             described = [row.described(peak) for row in rows]
             found.append(
@@ -154,24 +162,30 @@ def _layers(opened: Sequence[tuple[Net, dict]], threads: int, rounds: int, as_js
         print_json(found[0] if len(found) == 1 else found)
 
 
-def _print_layers(net: Net, shapes: dict, threads: int, rows: Sequence[LayerTime], peak: float) -> None:
+def _print_layers(
+    net: Net, shapes: dict, threads: int, rows: Sequence[LayerTime], peak: float | None
+) -> None:
     total = sum(row.seconds for row in rows) or 1e-9
     macs = sum(row.macs for row in rows)
     at = ", ".join(f"{name} {'x'.join(map(str, sizes))}" for name, sizes in shapes.items())
-    say(f"{net.name}: {at}, {threads} thread{'s' * (threads != 1)}, peak {peak:.0f} GFLOP/s")
+    say(
+        f"{net.name}: {at}"
+        + (f", {threads} thread{'s' * (threads != 1)}, peak {peak:.0f} GFLOP/s" if peak else "")
+    )
     columns = ["layer", "type", "kernel", ">ms", ">%", ">GFLOP/s", ">% of peak", ">bytes out", "why"]
     cells = [
         [
             row.layer, row.type, row.kernel, f"{1e3 * row.seconds:.3f}", f"{100 * row.seconds / total:.0f}",
-            f"{row.gflops:.1f}" if row.macs else "", f"{100 * row.gflops / peak:.0f}" if row.macs else "",
+            f"{row.gflops:.1f}" if row.macs else "", f"{100 * row.gflops / peak:.0f}" if row.macs and peak else "",
             f"{row.bytes:,}", row.why,
         ]
         for row in rows
     ]  # fmt: skip
     table(columns, cells)
+    rate = 2 * macs / total / 1e9
     say(
-        f"all layers {1e3 * total:.3f} ms, {2 * macs / total / 1e9:.1f} GFLOP/s,"
-        f" {200 * macs / total / 1e9 / peak:.0f} % of peak"
+        f"all layers {1e3 * total:.3f} ms, {rate:.1f} GFLOP/s"
+        + (f", {100 * rate / peak:.0f} % of peak" if peak else "")
     )
 
 

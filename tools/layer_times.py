@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..engine.device import devices
+from ..engine.errors import InputError
 from ..engine.net import Net
 from ..engine.rewrite import apply
 from .numbers import random_inputs
@@ -34,9 +35,9 @@ class LayerTime:
         """10^9 operations a second; a multiply-add is two."""
         return 2 * self.macs / self.seconds / 1e9 if self.seconds else 0.0
 
-    def described(self, peak: float) -> dict[str, Any]:
-        """For JSON. peak: GFLOP/s."""
-        share = self.gflops / peak if self.macs else None
+    def described(self, peak: float | None) -> dict[str, Any]:
+        """For JSON. peak: GFLOP/s, None if it is not known."""
+        share = self.gflops / peak if self.macs and peak else None
         return vars(self) | {
             "ms": 1e3 * self.seconds,
             "gflops": self.gflops if self.macs else None,
@@ -45,23 +46,25 @@ class LayerTime:
 
 
 def layer_times(
-    net: Net, shapes: Mapping[str, tuple[int, ...]], threads: int, rounds: int
+    net: Net, shapes: Mapping[str, tuple[int, ...]], threads: int, rounds: int, device: str = "cpu"
 ) -> list[LayerTime]:
-    """Every layer of the cpu's plan for these shapes, in order; a layer that is two steps is one row."""
-    plan = net.compile(device="cpu", threads=threads, shapes=shapes)
+    """Every layer of a device's plan for these shapes, in order; a layer that is two steps is one row."""
+    plan = net.compile(device=device, threads=threads, shapes=shapes)
     lean = apply(net)
     specs = lean.specs(shapes)
     known = {layer.name: layer for layer in lean.layers}
-    cpu = devices["cpu"]
-    handle = cpu.init(plan)
+    target = devices[device]
+    if not hasattr(target, "time_steps"):
+        raise InputError(f"device {device!r} does not time its steps: cpu and cuda do")
+    handle = target.init(plan)
     try:
-        cpu.prepare(handle, plan.shapes())
+        target.prepare(handle, plan.shapes())
         given = {name: spec.replace(shape=plan.shapes()[name]) for name, spec in net.inputs.items()}
         for name, array in random_inputs(given).items():
-            cpu.set_tensor(handle, name, array)
-        seconds = cpu.time_steps(handle, rounds)  # type: ignore[attr-defined]
+            target.set_tensor(handle, name, array)
+        seconds = target.time_steps(handle, rounds)
     finally:
-        cpu.destroy(handle)
+        target.destroy(handle)
     rows: dict[str, LayerTime] = {}
     for step, spent in zip(plan.steps, seconds, strict=True):
         if step.layer not in rows:

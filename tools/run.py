@@ -29,7 +29,9 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to name.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images run at once.")
-@click.option("--device", default="cpu", show_default=True, help="Where to run: cpu, or reference (slow).")
+@click.option(
+    "--device", default="cpu", show_default=True, help="Where to run: cpu, cuda, or reference (slow)."
+)
 @click.option("--threads", type=click.IntRange(1), help="Threads; default: the cores there are.")
 @click.option(
     "--trust-plans", is_flag=True, help="Use the plans in the file. They are code: only from files you trust."
