@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from .errors import InputError, did_you_mean
+from .layer import Layer
 from .net import Net
 from .tensor import Dim, Spec
 
@@ -37,32 +38,39 @@ def part(net: Net, inputs: Sequence[str], outputs: Sequence[str]) -> Net:
 
 
 def pieces(net: Net) -> tuple[Net, ...]:
-    """The net, or two nets to run one after the other: the first layers, which follow an image's size, and the rest.
+    """The net, or several to run one after the other: layers that follow an image's size, and layers that do not.
 
-    Kept on the net, as the plans of its pieces are.
+    Each reads inputs of the net and tensors that those before it made. Kept on the net, as the plans of pieces are.
     """
     kept = vars(net)
     if "_pieces" not in kept:
-        at = _cut(net)
-        kept.setdefault("_pieces", (net,) if at is None else _split(net, at))
+        runs = _runs(net)
+        kept.setdefault("_pieces", _split(net, runs) if len(runs) > 1 else (net,))
     return kept["_pieces"]
 
 
-def _cut(net: Net) -> int | None:
-    """How many layers follow the size of an input, if the rest do not and these have no weights; else None."""
+def _runs(net: Net) -> list[list[Layer]]:
+    """The layers as runs of those that follow the size of an input, and of those that do not.
+
+    One run of all layers if none does, if an output's shape does, or if one with weights does: then nothing is gained.
+    """
     batch = {name for spec in net.inputs.values() for name in _names(spec, slice(1))}
     free = {name for spec in net.inputs.values() for name in _names(spec, slice(1, None))} - batch
     if not free:
-        return None
+        return [list(net.layers)]
     specs = net.specs()
     depends = {name: bool(free & _names(spec)) for name, spec in specs.items()}
-    cut = 0
-    for at, layer in enumerate(net.layers, 1):
-        if any(depends.get(name) for name in layer.inputs):
-            cut = at
-    whole = cut == len(net.layers) or any(depends[name] for name in net.outputs)
-    weighs = any(name in net.constants for layer in net.layers[:cut] for name in layer.inputs)
-    return None if whole or weighs or not cut else cut
+    runs: list[tuple[bool, list[Layer]]] = []
+    for layer in net.layers:
+        follows = any(depends.get(name) for name in layer.inputs)
+        if follows and any(name in net.constants for name in layer.inputs):
+            return [list(net.layers)]
+        if not runs or runs[-1][0] != follows:
+            runs.append((follows, []))
+        runs[-1][1].append(layer)
+    if any(depends[name] or name in net.constants for name in net.outputs):
+        return [list(net.layers)]
+    return [layers for _, layers in runs]
 
 
 def _names(spec: Spec, axes: slice = slice(None)) -> set[str]:
@@ -71,18 +79,17 @@ def _names(spec: Spec, axes: slice = slice(None)) -> set[str]:
     return {name for text in texts for name in re.findall(r"[A-Za-z_]\w*", text)}
 
 
-def _split(net: Net, at: int) -> tuple[Net, Net]:
-    """The first `at` layers, and the others."""
+def _split(net: Net, runs: Sequence[Sequence[Layer]]) -> tuple[Net, ...]:
+    """Each run of layers as a net, whose outputs are what later ones or the caller read."""
     specs = net.specs()
-    first, rest = net.layers[:at], net.layers[at:]
-    there = [*net.inputs, *(name for layer in first for name in layer.outputs)]
-    read = {name for layer in rest for name in layer.inputs} | set(net.outputs)
-    between = [name for name in there if name in read]
-    inside = {name for layer in first for name in layer.inputs}
-    head = net.replace(
-        layers=first,
-        inputs={name: spec for name, spec in net.inputs.items() if name in inside or name in between},
-        outputs=between,
-        tests=(),
-    )
-    return head, net.replace(layers=rest, inputs={name: specs[name] for name in between}, tests=())
+    made: list[Net] = []
+    for at, layers in enumerate(runs):
+        own = {name for layer in layers for name in layer.outputs}
+        later = {name for run in runs[at + 1 :] for layer in run for name in layer.inputs} | set(net.outputs)
+        read = dict.fromkeys(name for layer in layers for name in layer.inputs)
+        inputs = {
+            name: specs[name] for name in read if name and name not in own and name not in net.constants
+        }
+        outputs = [name for layer in layers for name in layer.outputs if name in later]
+        made.append(net.replace(layers=layers, inputs=inputs, outputs=outputs, tests=()))
+    return tuple(made)

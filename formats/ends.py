@@ -115,6 +115,10 @@ def with_answers(
     top: int = 0,
     argmax: bool = False,
     ctc: int | None = None,
+    boxes: str = "",
+    confidence: float = 0.25,
+    overlap: float = 0.45,
+    most: int = 100,
 ) -> Net:
     """The net with what its output says in the place of the output itself; axis 1 of it, (N, C, ...), has the classes.
 
@@ -124,6 +128,10 @@ def with_answers(
     argmax   the best class of each place, as a mask: output `classes`, (N, ...)
     ctc      the blank class, -1 for the last: a line of text or speech (N, T, C) is read greedily: outputs `classes`,
              -1 after the end, and `scores`
+    boxes    output `boxes`, rows [..., label, score, left, top, right, bottom] in pixels of the image that came in:
+             "rows" if the output has such rows already, in shares of the image's size (SSD's DetectionOutput, ncnn's
+             YOLO heads); "yolov8" if it is (N, 4 + classes, P), [x, y, width, height] about a centre, then a score for
+             each class: of those above `confidence` the `most` best, no two of which overlap by more than `overlap`
 
     Raises InputError, ShapeError.
     """
@@ -133,42 +141,90 @@ def with_answers(
         raise InputError(
             f"{net.name} has no output {name!r}.{did_you_mean(name, net.outputs)} It has: {known}"
         )
-    if bool(top) + argmax + (ctc is not None) > 1:
-        raise InputError(f"{net.name}: give one of top, argmax and ctc")
+    if bool(top) + argmax + (ctc is not None) + bool(boxes) > 1:
+        raise InputError(f"{net.name}: give one of top, argmax, ctc and boxes")
     spec = net.specs()[name]
     axis = 2 if ctc is not None else 1
     if spec.ndim <= axis:
         raise InputError(f"{net.name}: {name} is {spec}, in which no axis {axis} holds classes")
-    taken = {*net.inputs, *net.constants, *(o for layer in net.layers for o in (*layer.outputs, layer.name))}
-    new: list[Layer] = []
-
-    def add(type: str, label: str, outputs: Sequence[str] = (), **attributes: Any) -> None:
-        source = new[-1].outputs[0] if new else name
-        called = _unused(label, taken)
-        new.append(layers[type](source, name=called, outputs=outputs or [called], **attributes))
-
-    writer = next((layer for layer in net.layers if name in layer.outputs), None)
-    if softmax and (writer is None or writer.type != "Softmax"):
-        add("Softmax", "probability", axis=axis)
-    if (
-        (top or argmax)
-        and spec.ndim > 2
-        and all(size == 1 and not isinstance(size, Dim) for size in spec.shape[2:])
-    ):
-        add("Flatten", f"{name}.flat")
-    both = [_unused("scores", taken), _unused("classes", taken)] if top or ctc is not None else []
+    chain = Chain(net, name)
+    if softmax and chain.writer != "Softmax":
+        chain.add("Softmax", axis=axis)
+    flat = all(size == 1 and not isinstance(size, Dim) for size in spec.shape[2:])
+    if (top or argmax) and spec.ndim > 2 and flat:
+        chain.add("Flatten")
     if top:
-        add("TopK", "top", both, k=min(top, int(spec.shape[1])), axis=1)
+        chain.add("TopK", outputs=["scores", "classes"], k=min(top, int(spec.shape[1])), axis=1)
     elif argmax:
-        add("ArgMax", "best", [_unused("classes", taken)], axis=1, keep_dims=False)
+        chain.add("ArgMax", outputs=["classes"], axis=1, keep_dims=False)
     elif ctc is not None:
-        add("CTCGreedy", "text", both[::-1], blank=ctc)
-    if not new:
-        return net
-    outputs = [o for n in net.outputs for o in (new[-1].outputs if n == name else [n])]
-    made = net.replace(layers=[*net.layers, *new], outputs=outputs, tests=(), plans={})
-    made.specs()
-    return made
+        chain.add("CTCGreedy", outputs=["classes", "scores"], blank=ctc)
+    elif boxes:
+        limits = {"confidence_threshold": confidence, "nms_threshold": overlap, "most_boxes": most}
+        _add_boxes(net, chain, boxes, spec, limits)
+    return chain.net() if chain.layers else net
+
+
+class Chain:
+    """Layers put behind an output of a net, each of which reads the one before."""
+
+    def __init__(self, net: Net, output: str):
+        self.before, self.output, self.layers = net, output, list[Layer]()
+        self.ends: Sequence[str] = [output]
+        self.writer = next((layer.type for layer in net.layers if output in layer.outputs), "")
+        self._taken = {*net.inputs, *net.constants}
+        self._taken |= {name for layer in net.layers for name in (*layer.outputs, layer.name)}
+
+    def add(
+        self, type: str, *others: str, outputs: Sequence[str] = (), reads: str = "", **attributes: Any
+    ) -> str:
+        """Add a layer that reads `reads`, or else what the last one wrote, and `others`; its first output."""
+        name = self._unused(f"{self.output}.{type.lower()}")
+        self.ends = [self._unused(o) for o in outputs] or [name]
+        source = reads or (self.layers[-1].outputs[0] if self.layers else self.output)
+        self.layers.append(layers[type](source, *others, name=name, outputs=self.ends, **attributes))
+        return self.ends[0]
+
+    def _unused(self, name: str) -> str:
+        name = _unused(name, self._taken)
+        self._taken.add(name)
+        return name
+
+    def net(self) -> Net:
+        """The net with these layers, whose last outputs stand where the output stood."""
+        outputs = [o for n in self.before.outputs for o in (self.ends if n == self.output else [n])]
+        made = self.before.replace(
+            layers=[*self.before.layers, *self.layers], outputs=outputs, tests=(), plans={}
+        )
+        made.specs()
+        return made
+
+
+def _add_boxes(net: Net, chain: Chain, kind: str, spec: Spec, limits: Mapping[str, Any]) -> None:
+    """Rows of boxes, found among an output's candidates if they are not there yet, in pixels of the image."""
+    if kind not in ("rows", "yolov8"):
+        raise InputError(f"{net.name}: boxes is {kind!r}: give 'rows' or 'yolov8'")
+    if kind == "yolov8":
+        if spec.ndim != 3 or spec.shape[1] < 5:
+            raise InputError(f"{net.name}: {chain.output} is {spec}, but yolov8's is (N, 4 + classes, P)")
+        parts = ["center", "size", "of"]
+        chain.add("Slice", outputs=parts, axis=1, points=(2, 4))
+        center, size, scores = chain.ends
+        half = chain.add("Power", reads=size, scale=0.5)
+        low = chain.add("Eltwise", half, reads=center, coeff=(1, -1))
+        high = chain.add("Eltwise", half, reads=center)
+        chain.add("TopK", reads=scores, outputs=["best", "label"], k=1, axis=1)
+        score, label = chain.ends
+        chain.add("Concat", score, low, high, reads=chain.add("Cast", reads=label, to="fp32"), axis=1)
+        chain.add("Permute", order=(0, 2, 1))
+        chain.add("SelectBoxes", **limits)
+    image = reads_pixels(net)
+    if image:
+        resize = next((layer for layer in net.layers if layer.type == "ImageResize"), None)
+        way = (
+            {} if resize is None else {k: getattr(resize, k) for k in ("size", "fit", "shorter", "at_corner")}
+        )
+        chain.add("BoxesToImage", image, outputs=["boxes"], relative=kind == "rows", **way)
 
 
 def checked(recipe: Mapping[str, Any], of: Callable[..., Net] = with_image_input) -> dict[str, Any]:

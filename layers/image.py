@@ -231,3 +231,63 @@ class ImageToTensor(Layer):
         pixels = x[..., order].astype(np.float32)
         y = (pixels - np.asarray(self.mean, np.float32)) * np.asarray(self.scale, np.float32)
         return y.transpose(0, 3, 1, 2)
+
+
+@layer("BoxesToImage")
+class BoxesToImage(Layer):
+    """y = x, its boxes in pixels of the image        x: (N, ..., K), image: (N, H, W, C) -> y: (N, ..., K)
+
+    The last four numbers of each row of x are a box, [left, top, right, bottom], in pixels of what an ImageResize with
+    these attributes made of the image, or, if `relative`, in shares of its size, from 0 to 1. y's are in pixels of the
+    image itself, and cut at its edges. Of the image only the shape is read; a camera's frame is (N, 3 H / 2, W).
+    """
+
+    size: tuple[int, ...] = ()
+    fit: str = "stretch"
+    shorter: int = 0
+    at_corner: bool = False
+    relative: bool = False
+
+    def check(self) -> None:
+        if self.size:
+            self.resize.check()
+        elif self.fit != "stretch" or self.shorter:
+            raise AttributeValueError(f"{self}: fit is {self.fit!r}, which needs a size")
+
+    @property
+    def resize(self) -> ImageResize:
+        """The layer whose work is undone."""
+        return ImageResize(size=self.size, fit=self.fit, shorter=self.shorter, at_corner=self.at_corner)
+
+    def infer(self, x: Spec, image: Spec) -> Spec:
+        if x.ndim < 2 or x.shape[-1] < 4 or x.dtype.name != "fp32":
+            raise ShapeError(f"x is {x}, but its rows have to end in [left, top, right, bottom]")
+        if image.ndim not in (3, 4) or 0 in image.shape[1:3]:
+            raise ShapeError(f"image is {image}, but images are (N, H, W, C), not empty")
+        if self.size:
+            self.resize.windows(*self.sides(image.shape))
+        return x
+
+    def sides(self, image: tuple[int, ...]) -> tuple[int, int]:
+        """H and W of an image of this shape."""
+        return (image[1], image[2]) if len(image) == 4 else (image[1] // 3 * 2, image[2])
+
+    def steps(
+        self, image: tuple[int, ...]
+    ) -> tuple[tuple[float, float], tuple[float, float], tuple[int, int]]:
+        """(what is added to y and x, what they are multiplied with then, H and W): from a box to the image's pixels."""
+        h, w = map(int, self.sides(image))
+        windows = self.resize.windows(h, w) if self.size else (Window(h, 0, h), Window(w, 0, w))
+        added = tuple(float(window.first) for window in windows)
+        times = tuple(side / window.full for side, window in zip((h, w), windows, strict=True))
+        if self.relative:
+            added = tuple(a / window.count for a, window in zip(added, windows, strict=True))
+            times = tuple(t * window.count for t, window in zip(times, windows, strict=True))
+        return added, times, (h, w)
+
+    def reference(self, x, image):
+        (down, across), (high, wide), (h, w) = self.steps(image.shape)
+        y = x.copy()
+        y[..., -4::2] = ((x[..., -4::2] + np.float32(across)) * np.float32(wide)).clip(0, w)
+        y[..., -3::2] = ((x[..., -3::2] + np.float32(down)) * np.float32(high)).clip(0, h)
+        return y

@@ -115,3 +115,22 @@ def test_the_zoos_files_pass_their_own_test_vectors(zoo, tmp_path):
         assert net.metadata["judges"][0].startswith(judge)
         for device in ("cpu", "reference"):
             assert all(row["holds"] and row["error"] < 1e-4 for row in checked(net, 0, device))
+
+
+def test_a_photo_in_boxes_out(zoo):
+    """YOLOv8 and an SSD: the one face in scikit-image's astronaut, in pixels of the photo, by their own layers."""
+    astronaut = np.asarray(opened(zoo("photos") / "astronaut.png").convert("RGB"))
+    yolo = fbnet.convert(zoo("yolov8n_nudenet") / "320n.onnx", shapes={"images": (1, 3, 320, 320)})
+    yolo = fbnet.with_image_input(yolo, fit="letterbox", scale=1 / 255)
+    folder = zoo("res10_ssd")
+    ssd = fbnet.convert(*(folder / f"res10_ssd.{s}" for s in ("prototxt", "caffemodel")))
+    ssd = fbnet.with_image_input(ssd, mean=[104, 177, 123], order="BGR")
+    (rows,) = fbnet.with_answers(yolo, boxes="yolov8")(astronaut)
+    (faces,) = fbnet.with_answers(ssd, boxes="rows")(astronaut)[0]
+    found = [rows[rows[:, 1] > 0], faces[faces[:, 2] > 0.5][:, 1:]]
+    assert [len(boxes) for boxes in found] == [1, 1]
+    assert found[0][0, 1] == pytest.approx(0.81, abs=0.01) and found[1][0, 1] > 0.99
+    (a_left, a_top, a_right, a_bottom), (left, top, right, bottom) = found[0][0, 2:], found[1][0, 2:]
+    shared = (min(a_right, right) - max(a_left, left)) * (min(a_bottom, bottom) - max(a_top, top))
+    both = (a_right - a_left) * (a_bottom - a_top) + (right - left) * (bottom - top) - shared
+    assert shared / both > 0.6

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
-from ...engine.kernel import Call, Packed, Scratch, kernel
-from ..image import BITS, ImageResize, ImageToTensor
+from ...engine.kernel import Call, Packed, Scratch, View, kernel
+from ..image import BITS, BoxesToImage, ImageResize, ImageToTensor
 
 HALF, SHIFT = 1 << (BITS - 1), BITS
 
@@ -124,3 +126,26 @@ def to_planes(x, y, order, mean, scale, ith, nth):
             source, less, times = order[c], mean[c], scale[c]
             for j in range(w):
                 y[image, c, i, j] = (np.float32(x[image, i, j, source]) - less) * times
+
+
+def bind_boxes(call: Call) -> dict:
+    (down, across), (high, wide), (h, w) = call.layer.steps(call.shape("image"))
+    rows = (prod(call.shape("x")[:-1]), call.shape("x")[-1])
+    bound = dict(across=across, down=down, wide=wide, high=high, width=float(w), height=float(h))
+    return dict(x=View("x", rows), y=View("y", rows)) | bound
+
+
+@kernel(BoxesToImage, device="cpu", bind=bind_boxes, split=("x", "y"))
+def boxes_to_image(x, y, across, down, wide, high, width, height):
+    rows, columns = x.shape
+    zero = np.float32(0)
+    for row in range(rows):
+        for i in range(columns - 4):
+            y[row, i] = x[row, i]
+        for i in range(columns - 4, columns):
+            if (columns - i) % 2 == 0:
+                place = (x[row, i] + np.float32(across)) * np.float32(wide)
+                y[row, i] = min(max(place, zero), np.float32(width))
+            else:
+                place = (x[row, i] + np.float32(down)) * np.float32(high)
+                y[row, i] = min(max(place, zero), np.float32(height))

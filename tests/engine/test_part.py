@@ -8,8 +8,10 @@ from fbnet.engine.part import part, pieces
 from fbnet.layers.activation import ReLU, Sigmoid
 from fbnet.layers.conv import Convolution
 from fbnet.layers.eltwise import Eltwise
-from fbnet.layers.image import ImageResize, ImageToTensor
+from fbnet.layers.image import BoxesToImage, ImageResize, ImageToTensor
 from fbnet.layers.pool import Pooling
+from fbnet.layers.reshape import Flatten
+from fbnet.tools.model import Runner
 
 RNG = np.random.default_rng(0)
 W = RNG.standard_normal((4, 3, 3, 3)).astype(np.float32)
@@ -59,6 +61,25 @@ def test_new_sizes_cost_a_plan_of_the_first_layers_only(attributes):
         np.testing.assert_allclose(net(photo), net.forward(photo=photo)["relu"], rtol=1e-5, atol=1e-3)
     assert len(_Kept.of(head).plans) == 4 and len(_Kept.of(body).plans) == 1
     assert not _Kept.of(net).plans
+
+
+def test_last_layers_that_follow_the_image_again():
+    """Boxes are brought back to the image's pixels: three pieces, of which the long one is compiled once."""
+    layers = [
+        *photo_net().layers,
+        Flatten("relu", name="flat", axis=2),
+        BoxesToImage("flat", "photo", name="boxes", size=(8, 8)),
+    ]
+    net = photo_net().replace(layers=layers, outputs=["boxes"])
+    assert [len(piece) for piece in pieces(net)] == [1, 4, 1]
+    for h, w in ((9, 9), (9, 20)):
+        photo = RNG.integers(0, 256, (2, h, w, 3), np.uint8)
+        np.testing.assert_allclose(net(photo), net.forward(photo=photo)["boxes"], rtol=1e-4, atol=1e-2)
+    assert len(_Kept.of(pieces(net)[1]).plans) == 1
+    with Runner(net) as runner:
+        tensors = runner.first({"photo": photo})
+        assert set(tensors) == {"photo", "resize"}
+        np.testing.assert_array_equal(runner.rest(tensors)["boxes"], net(photo))
 
 
 def test_nets_that_stay_whole():

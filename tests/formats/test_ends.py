@@ -205,6 +205,58 @@ def test_text():
     assert net.outputs == ("classes", "scores") and found["classes"].tolist() == [[1, 1, 0, -1, -1, -1]]
 
 
+def test_boxes_of_yolov8():
+    """Against OpenCV's non-maximum suppression of the same candidates, in pixels of a photo that was letterboxed."""
+    cv2 = pytest.importorskip("cv2")
+    count = 60
+    center, size = RNG.uniform(5, 59, (2, count)), RNG.uniform(4, 20, (2, count))
+    scores = RNG.uniform(0, 1, (3, count)) ** 4
+    raw = np.concatenate([center, size, scores]).astype(np.float32)[None]
+    steps = [
+        layers["Pooling"]("x", name="p", global_pooling=True),
+        layers["Reshape"]("p", name="zero", shape=(-1, 3, 1)),
+        layers["Reduction"]("zero", name="none", axes=(1,), keep_dims=True, coeff=0.0),
+        layers["Binary"]("none", "raw", name="y", operation="add"),
+    ]
+    body = fbnet.Net(steps, {"x": (1, 3, 64, 64)}, {"raw": raw})
+    net = fbnet.with_image_input(body, fit="letterbox")
+    net = fbnet.with_answers(net, boxes="yolov8", confidence=0.3, overlap=0.5, most=9)
+    photo = RNG.integers(
+        0, 256, (100, 200, 3), np.uint8
+    )  # of which 32 rows remain, and 16 above and below them
+    (rows,) = net(photo)
+    assert net.outputs == ("boxes",) and rows.shape == (9, 6)
+    low = center - size / 2
+    best = scores.max(0)
+    kept = cv2.dnn.NMSBoxes(np.concatenate([low, size]).T.tolist(), best.tolist(), 0.3, 0.5)[:9]
+    np.testing.assert_allclose(rows[: len(kept), 1], best[kept], rtol=1e-5)
+    np.testing.assert_array_equal(rows[: len(kept), 0], scores.argmax(0)[kept])
+    edges = np.concatenate([low, low + size])[:, kept].T - np.array([0, 16, 0, 16])
+    wanted = (edges * (200 / 64)).clip(0, [200, 100, 200, 100])
+    np.testing.assert_allclose(rows[: len(kept), 2:], wanted, rtol=1e-4, atol=1e-3)
+    assert not rows[len(kept) :, :2].any()
+
+
+def test_rows_of_boxes_in_shares_of_the_image():
+    rows = np.float32([[[[0, 1, 0.9, 0.25, 0.5, 0.75, 1]]]])
+    steps = [
+        layers["Reduction"]("x", name="none", keep_dims=True, coeff=0.0),
+        layers["Binary"]("none", "rows", name="y", operation="add"),
+    ]
+    body = fbnet.Net(steps, {"x": (1, 3, 8, 8)}, {"rows": rows})
+    net = fbnet.with_answers(fbnet.with_image_input(body), boxes="rows")
+    found = net(np.zeros((40, 100, 3), np.uint8))
+    np.testing.assert_allclose(found.ravel(), [0, 1, 0.9, 25, 20, 75, 40], rtol=1e-6)
+    assert fbnet.with_answers(body, boxes="rows") is body, "without an image there is nothing to measure in"
+
+
+def test_boxes_that_are_none():
+    with pytest.raises(InputError, match=r"boxes is 'yolov9': give 'rows' or 'yolov8'"):
+        fbnet.with_answers(net_of("N", 5), boxes="yolov9")
+    with pytest.raises(InputError, match=r"y is fp32\[N,5\], but yolov8's is \(N, 4 \+ classes, P\)"):
+        fbnet.with_answers(net_of("N", 5), boxes="yolov8")
+
+
 def test_other_outputs_stay():
     two = fbnet.Net([layers["Slice"]("data", outputs=["a", "b"], name="s")], {"data": ("N", 4)})
     assert fbnet.with_answers(two, output="a", top=1).outputs == ("scores", "classes", "b")
@@ -213,7 +265,7 @@ def test_other_outputs_stay():
 
 
 def test_answers_that_make_no_sense():
-    with pytest.raises(InputError, match=r"give one of top, argmax and ctc"):
+    with pytest.raises(InputError, match=r"give one of top, argmax, ctc and boxes"):
         fbnet.with_answers(net_of("N", 5), top=1, argmax=True)
     with pytest.raises(InputError, match=r"y is fp32\[N,5\], in which no axis 2 holds classes"):
         fbnet.with_answers(net_of("N", 5), ctc=0)

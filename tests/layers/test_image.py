@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fbnet.engine.errors import AttributeValueError, ShapeError
 from fbnet.engine.tensor import Dim, Spec
-from fbnet.layers.image import ImageResize, ImageToTensor
+from fbnet.layers.image import BoxesToImage, ImageResize, ImageToTensor
 from PIL import Image
 
 RNG = np.random.default_rng(0)
@@ -131,6 +131,46 @@ def test_it_is_opencvs_blob():
     theirs = cv2.dnn.blobFromImage(PHOTO[..., ::-1].copy(), scale, None, mean, swapRB=False)
     ours = ImageToTensor(order=(2, 1, 0), mean=mean, scale=(scale,)).reference(PHOTO[None])
     np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"fit": "letterbox"},
+        {"fit": "letterbox", "at_corner": True},
+        {"fit": "crop", "shorter": 40},
+        {"fit": "cut"},
+        {"fit": "stretch"},
+        {"fit": "multiple"},
+    ],
+    ids=str,
+)
+def test_boxes_go_back_to_where_they_are_in_the_image(way, relative):
+    """A white box in a dark photo is found where it came from."""
+    photo = np.zeros((1, 120, 200, 1), np.uint8)
+    photo[:, 50:80, 90:110] = 255
+    resize = ImageResize(size=(32, 32), **way)
+    small = resize.reference(photo)[0, ..., 0]
+    rows, columns = (np.flatnonzero((small > 127).any(axis)) for axis in (1, 0))
+    box = np.float32([[[0.5, columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]]])
+    if relative:
+        box[..., 1:] /= np.float32([*small.shape[::-1]] * 2)
+    found = BoxesToImage(size=(32, 32), relative=relative, **way).reference(box, photo)
+    step = 120 / 40 if "shorter" in way else 200 / 32
+    np.testing.assert_allclose(found[0, 0, 1:], [90, 50, 110, 80], atol=step)
+    assert found[0, 0, 0] == 0.5
+
+
+def test_boxes_are_cut_at_the_images_edges():
+    found = BoxesToImage(size=(10, 10)).reference(np.float32([[[-5, -5, 20, 20]]]), np.zeros((1, 30, 40, 3)))
+    assert found.tolist() == [[[0, 0, 40, 30]]]
+    with pytest.raises(AttributeValueError, match=r"fit is 'letterbox', which needs a size"):
+        BoxesToImage(fit="letterbox")
+    with pytest.raises(ShapeError, match=r"rows have to end in \[left, top, right, bottom\]"):
+        BoxesToImage().infer(Spec((1, 3)), Spec((1, 8, 8, 3)))
+    with pytest.raises(ShapeError, match=r"image is fp32\[1,0,8,3\], but images"):
+        BoxesToImage().infer(Spec((1, 3, 4)), Spec((1, 0, 8, 3)))
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,18 @@ def test_text(capsys):
     assert capsys.readouterr().out.strip().endswith("aacb")
 
 
+def test_boxes(capsys):
+    net = net_of(layers["SelectBoxes"]("x", name="y", most_boxes=3), shape=("N", 4, 6))
+    rows = np.float32([[[1, 0.9, 0, 0, 9, 9], [0, 0.8, 20, 20, 30, 30], [1, 0, 50, 50, 60, 60], [0] * 6]])
+    found = answer(net, x=rows)["boxes"]
+    assert [(row["label"], row["box"]) for row in found] == [("b", [0, 0, 9, 9]), ("a", [20, 20, 30, 30])]
+    show({"boxes": found})
+    show({"boxes": []})
+    first, second, nothing = capsys.readouterr().out.splitlines()
+    assert first.endswith("b  at 0 0 9 9") and second.endswith("a  at 20 20 30 30")
+    assert nothing.strip() == "nothing found"
+
+
 def test_a_mask():
     net = fbnet.with_answers(net_of(layers["ReLU"]("x", name="y"), shape=("N", 3, 2, 2)), argmax=True)
     x = np.zeros((1, 3, 2, 2), np.float32)

@@ -62,7 +62,7 @@ def test_answers(program, prototxt, tmp_path):
     assert found["outputs"] == ["scores", "classes"] and found["test"]["ok"]
     assert [layer.type for layer in fbnet.load(out)][-2:] == ["Softmax", "TopK"]
     assert program.json(*words, "--argmax")["outputs"] == ["classes"]
-    assert "give one of top, argmax and ctc" in program.fails(*words, "--argmax", "--top", 2)
+    assert "give one of top, argmax, ctc and boxes" in program.fails(*words, "--argmax", "--top", 2)
     assert "no axis" not in program.fails(*words, "--ctc", 0)
 
 

@@ -1,7 +1,7 @@
 """Images: awkward sizes, every way to fit and every filter; frames of cameras."""
 
 from fbnet.layers.color import ImageColor
-from fbnet.layers.image import ImageResize, ImageToTensor
+from fbnet.layers.image import BoxesToImage, ImageResize, ImageToTensor
 
 PIXELS = dict(dtypes={0: "uint8"}, below=256)
 
@@ -39,6 +39,9 @@ def cases(case):
         *resized,
         *colors,
         case(ImageResize(size=(3, 9)), (2, 7, 13, 3)),
+        case(BoxesToImage(), (2, 9, 6), (2, 7, 13, 3), same=True),
+        case(BoxesToImage(size=(4, 4), fit="letterbox", relative=True), (2, 1, 5, 7), (2, 9, 6), same=True),
+        case(BoxesToImage(size=(4, 6), fit="crop", shorter=6), (3, 127, 4), (3, 3, 2, 1), same=True),
         case(ImageToTensor(), (2, 7, 13, 3), **PIXELS),
         case(ImageToTensor(order=(2, 1, 0), mean=(1, 2, 3), scale=(0.5,)), (1, 13, 7, 4), **PIXELS),
         case(ImageToTensor(order=(0, 0, 0), mean=(7,), scale=(1, 2, 3)), (2, 3, 1, 1)),
