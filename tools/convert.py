@@ -33,6 +33,15 @@ from .vectors import checked, with_test
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Outputs are the N best classes.")
 @click.option("--argmax", is_flag=True, help="The output is the best class of each place: a mask.")
 @click.option("--ctc", type=click.IntRange(-1), metavar="BLANK", help="The output is the text that is read.")
+@click.option(
+    "--boxes",
+    type=click.Choice(["rows", "yolov8"]),
+    help="The output is boxes in the image's pixels: rows of an SSD's or ncnn's, or found among YOLOv8's.",
+)
+@click.option(
+    "--confidence", type=float, default=0.25, show_default=True, help="Least score of YOLOv8's boxes."
+)
+@click.option("--overlap", type=float, default=0.45, show_default=True, help="Most that two of them share.")
 @click.option("--random-weights", type=int, metavar="SEED", help="Make up the weights that a prototxt lacks.")
 @click.option(
     "--shape", type=Shape(), multiple=True, metavar="NAME=N,C,H,W", help="Input shape, if the file has none."
@@ -69,6 +78,9 @@ def convert(
     top: int | None,
     argmax: bool,
     ctc: int | None,
+    boxes: str | None,
+    confidence: float,
+    overlap: float,
     random_weights: int | None,
     shape: tuple[tuple[str, tuple[int, ...]], ...],
     allow_custom: bool,
@@ -100,7 +112,9 @@ def convert(
     options |= {"weights": weights} if weights else {}
     with working("converting"):
         body = convert_with(sources, labels=names, **options)
-        net = with_ends(body, recipe_changes(image), softmax=softmax, top=top or 0, argmax=argmax, ctc=ctc)
+        answers: dict[str, Any] = {"softmax": softmax, "top": top or 0, "argmax": argmax, "ctc": ctc}
+        answers |= {"boxes": boxes, "confidence": confidence, "overlap": overlap} if boxes else {}
+        net = with_ends(body, recipe_changes(image), **answers)
         lean = apply(net)
     judge, problem = ("its source", "") if net.tests else ("", "left out")
     if no_test:
