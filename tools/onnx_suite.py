@@ -119,15 +119,14 @@ def verdict(case: Case, device: str) -> Verdict:
     model = case.model
     if why := out_of_scope(model):
         return Verdict(why)
-    first = Verdict("has no data")
+    found = Verdict("has no data")
     for constants in ("", "later", "all"):
         sets = [s for s in case.sets(model) if constants != "all" or all(map(_is_size, s[0]))]
         verdicts = [_run(case, model, s, constants, device) for s in sets]
-        found = next((v for v in verdicts if v.why), verdicts[0] if verdicts else first)
+        found = next((v for v in verdicts if v.why), verdicts[0]) if verdicts else found
         if not found.why:
-            return found
-        first = first if constants else found
-    return first
+            break
+    return found
 
 
 def out_of_scope(model: onnx.ModelProto) -> str:
@@ -173,7 +172,8 @@ def _bound(model: onnx.ModelProto, fixed: Mapping[str, np.ndarray]) -> onnx.Mode
         return model
     bound = ModelProto()
     bound.CopyFrom(model)
-    kept = [i for i in bound.graph.input if i.name not in fixed]
+    listed = model.ir_version < 4  # when constants had to be inputs as well
+    kept = [i for i in bound.graph.input if listed or i.name not in fixed]
     del bound.graph.input[:]
     bound.graph.input.extend(kept)
     bound.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in fixed.items())

@@ -4,7 +4,7 @@
     functions    operators that are defined by others, and If and Loop
     graph        the walk over the nodes, and the table that operators are entered in
     fold         what is known before the net runs: constants, and the arithmetic of shapes
-    arithmetic, convolution, elementwise, frame, moving, norm, pooling, product, recurrent, reduce, select
+    arithmetic, convolution, detection, elementwise, frame, moving, norm, pooling, product, recurrent, reduce, select
                  the operators, each a small function
     export       the way out, Net -> .onnx, with its own walk and tables
 
@@ -28,6 +28,7 @@ from ..patterns import recovered
 from . import (  # noqa: F401  they enter their operators
     arithmetic,
     convolution,
+    detection,
     elementwise,
     frame,
     moving,

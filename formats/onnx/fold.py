@@ -49,7 +49,12 @@ def fold(g: Graph, node: Node, values: Sequence[Value | None]) -> list[np.ndarra
     result = None
     if node.type in folds:
         g.claim(_moved(node, arrays))
-        result = folds[node.type](node, *arrays)
+        try:
+            result = folds[node.type](node, *arrays)
+        except Unsupported:
+            if not symbolic:
+                raise  # else perhaps with the sizes that the file gives
+            result = folds[node.type](node, *(None if v is None else g.numbers(v) for v in values))
     elif symbolic and node.type in sizes and all(a is None or a.dtype.kind in "Oiu" for a in arrays):
         result = sizes[node.type](node, *(None if a is None else a.astype(object) for a in arrays))
     if result is not None:
@@ -104,6 +109,8 @@ def _evaluated(g: Graph, node: Node, arrays: Sequence[Any]) -> list[np.ndarray]:
     from onnx.reference import ReferenceEvaluator
 
     g.claim(_result_bytes(node, arrays))
+    if node.type == "Range":  # exporters, and ONNX's own definitions, hand it vectors of one number
+        arrays = [a.reshape(()) for a in arrays]
     feeds = {name: a for name, a in zip(node.inputs, arrays, strict=True) if a is not None}
     try:
         with np.errstate(all="ignore"):
@@ -124,7 +131,7 @@ def _result_bytes(node: Node, arrays: Sequence[Any]) -> int:
         case "Tile":
             return prod(arrays[1].tolist()) * arrays[0].nbytes
         case "Range":
-            start, limit, step = (float(a) for a in arrays)
+            start, limit, step = (float(a.item()) for a in arrays)
             return (max(0, int((limit - start) / step)) + 1) * 8
         case "NonZero":
             return arrays[0].size * max(1, arrays[0].ndim) * 8

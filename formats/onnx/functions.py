@@ -1,9 +1,10 @@
-"""What an operator is in other operators: a model's own functions, ONNX's definitions, and If and Loop where it is
-known beforehand what they do.
+"""What an operator is in other operators: a model's own functions, ONNX's definitions, and If, Loop and Scan where it
+is known beforehand what they do.
 
 ONNX defines many operators by a body of simpler ones: for some as it stands in the schema, for others made for a node
 and the types of its inputs. An operator without a layer, or with attributes that its layer does not know, is
-replaced by that body. So are the branch of an If whose condition is constant, and a Loop whose number of rounds is.
+replaced by that body. So are the branch of an If whose condition is constant, and the rounds of a Loop or a Scan whose
+number is.
 """
 
 from __future__ import annotations
@@ -57,17 +58,13 @@ class Functions:
 
     def body(self, g: Graph, node: Node, values: Sequence[Value | None]) -> list[Node] | None:
         """The nodes that compute what `node` does, or None if there are none. Raises Unsupported."""
-        found: list[Node] | None
         if node.type == "If":
-            found = self._branch(g, node, values)
-        elif node.type == "Loop":
-            found = self._rounds(g, node, values)
-        else:
-            found = self._function(g, node, values)
-        self.left -= len(found or ())
-        if self.left < 0:
-            raise Unsupported(f"its body makes more than {MOST_NODES} nodes of this model: refused")
-        return found
+            return self._branch(g, node, values)
+        if node.type == "Loop":
+            return self._rounds(g, node, values)
+        if node.type == "Scan" and node.opset >= 9:  # before, it went over a batch as well
+            return self._scan(g, node, values)
+        return self._function(g, node, values)
 
     # -- functions -----------------------------------------------------------------------------------------
 
@@ -94,6 +91,9 @@ class Functions:
         opset: int,
     ) -> list[Node]:
         """A body under names of its own, where `names` does not say otherwise; its results under the node's names."""
+        self.left -= len(body)
+        if self.left < 0:
+            raise Unsupported(f"its body makes more than {MOST_NODES} nodes of this model: refused")
         written = {o for n in body for o in n.output}
         passed_on = []
         for result, output in zip(results, node.outputs, strict=False):
@@ -123,8 +123,7 @@ class Functions:
         rounds = int(g.numbers(count, "its number of rounds").item())
         if condition is not None and not g.numbers(condition, "its condition").all():
             rounds = 0
-        if rounds > MOST_ROUNDS:
-            raise Unsupported(f"goes {rounds} rounds, more than {MOST_ROUNDS}")
+        self._check_rounds(rounds)
         if not _goes_on(graph):
             raise Unsupported("its condition is computed in each round")
         carried = list(node.inputs[2:])
@@ -134,34 +133,90 @@ class Functions:
         for number in range(rounds):
             names = self._constants(g, node, graph)
             first = [self._known(g, node, np.array(number, np.int64)), self._known(g, node, np.array(True))]
-            names |= dict(zip([i.name for i in graph.input], [*first, *carried], strict=True))
-            results = [g.fresh(f"{node.name}/{o.name}") for o in graph.output]
-            inner = Node(node.type, node.name, node.inputs, tuple(results), {}, node.opset, node.source)
-            outputs = [o.name for o in graph.output]
-            made += self._inlined(g, inner, graph.node, outputs, names, {}, node.opset)
+            results = self._results(g, node, graph)
+            made += self._round(g, node, graph, names, [*first, *carried], results)
             carried = results[1 : 1 + len(carried)]
             for column, result in zip(kept, results[1 + len(carried) :], strict=True):
                 column.append(result)
-            if len(made) > self.left:
-                raise Unsupported(f"its rounds make more than {MOST_NODES} nodes: refused")
         for source, output in zip(carried, node.outputs, strict=False):
             made += [_identity(node, source, output)] if output else []
         for column, output in zip(kept, node.outputs[len(carried) :], strict=False):
             made += self._stacked(g, node, column, output) if output else []
         return made
 
-    def _stacked(self, g: Graph, node: Node, column: Sequence[str], output: str) -> list[Node]:
-        """What every round yields, one after the other along a new first axis."""
+    def _check_rounds(self, rounds: int) -> None:
+        if rounds > MOST_ROUNDS:
+            raise Unsupported(f"goes {rounds} rounds, more than {MOST_ROUNDS}")
+
+    def _results(self, g: Graph, node: Node, graph: onnx.GraphProto) -> list[str]:
+        """New names for what a round computes."""
+        return [g.fresh(f"{node.name}/{o.name}") for o in graph.output]
+
+    def _round(
+        self,
+        g: Graph,
+        node: Node,
+        graph: onnx.GraphProto,
+        names: dict[str, str],
+        given: list[str],
+        results: list[str],
+    ) -> list[Node]:
+        """The nodes of one round that reads `given` and computes `results`."""
+        names |= dict(zip([i.name for i in graph.input], given, strict=True))
+        inner = Node(node.type, node.name, node.inputs, tuple(results), {}, node.opset, node.source)
+        return self._inlined(g, inner, graph.node, [o.name for o in graph.output], names, {}, node.opset)
+
+    def _scan(self, g: Graph, node: Node, values: Sequence[Value | None]) -> list[Node]:
+        """Every round of a Scan after the other: its states, and what it reads of each sequence in that round."""
+        graph, count = node.get("body"), node.get("num_scan_inputs")
+        carried, sequences = list(node.inputs[:-count]), values[len(node.inputs) - count :]
+        yields = len(graph.output) - len(carried)
+        axes = node.get("scan_input_axes", [0] * count)
+        backwards = node.get("scan_input_directions", [0] * count)
+        sizes = {v.shape[axis] for v, axis in zip(sequences, axes, strict=True) if v is not None}
+        if len(sizes) != 1 or any(isinstance(size, Dim) for size in sizes):
+            raise Unsupported(f"goes over {', '.join(map(str, sizes))} rounds: one number must be known")
+        rounds = int(sizes.pop())
+        self._check_rounds(rounds)
+        kept: list[list[str]] = [[] for _ in range(yields)]
+        made: list[Node] = []
+        for number in range(rounds):
+            names, slices = self._constants(g, node, graph), []
+            for sequence, axis, back in zip(node.inputs[-count:], axes, backwards, strict=True):
+                place = self._known(g, node, np.array(rounds - 1 - number if back else number, np.int64))
+                name = g.fresh(f"{sequence}/{number}")
+                made.append(
+                    Node("Gather", name, (sequence, place), (name,), {"axis": axis}, node.opset, node.source)
+                )
+                slices.append(name)
+            made += self._round(
+                g, node, graph, names, [*carried, *slices], results := self._results(g, node, graph)
+            )
+            carried = results[: len(carried)]
+            for column, result in zip(kept, results[len(carried) :], strict=True):
+                column.append(result)
+        made += [_identity(node, c, o) for c, o in zip(carried, node.outputs, strict=False) if o]
+        axes = node.get("scan_output_axes", [0] * yields)
+        backwards = node.get("scan_output_directions", [0] * yields)
+        for column, output, axis, back in zip(
+            kept, node.outputs[len(carried) :], axes, backwards, strict=False
+        ):
+            made += self._stacked(g, node, column[::-1] if back else column, output, axis) if output else []
+        return made
+
+    def _stacked(self, g: Graph, node: Node, column: Sequence[str], output: str, axis: int = 0) -> list[Node]:
+        """What every round yields, one after the other along a new axis."""
         if not column:
             raise Unsupported("goes no round, so that nothing is known of what each would yield")
-        axes = self._known(g, node, np.array([0], np.int64))
+        axes = self._known(g, node, np.array([axis], np.int64))
         turned = [g.fresh(f"{name}/row") for name in column]
-        inputs = ([axes], {}) if node.opset >= 13 else ([], {"axes": [0]})
+        inputs = ([axes], {}) if node.opset >= 13 else ([], {"axes": [axis]})
         rows = [
             Node("Unsqueeze", row, (name, *inputs[0]), (row,), inputs[1], node.opset, node.source)
             for name, row in zip(column, turned, strict=True)
         ]
-        return [*rows, Node("Concat", output, tuple(turned), (output,), {"axis": 0}, node.opset, node.source)]
+        joined = Node("Concat", output, tuple(turned), (output,), {"axis": axis}, node.opset, node.source)
+        return [*rows, joined]
 
     def _constants(self, g: Graph, node: Node, graph: onnx.GraphProto) -> dict[str, str]:
         """The constants of a sub-graph, as Values under new names; its names for them -> the new ones."""

@@ -144,9 +144,11 @@ def transpose(g: Graph, node: Node, x: Value) -> Value:
 @operator("Identity", "Dropout")
 def identity(
     g: Graph, node: Node, x: Value, ratio: Value | None = None, training: Value | None = None
-) -> Value:
+) -> Value | list[Value]:
     if training is not None and g.numbers(training, "training_mode").any():
         raise Unsupported("training_mode is on: export the net for inference")
+    if len(node.outputs) > 1 and (g.consumers.get(node.outputs[1]) or node.outputs[1] in g.outputs):
+        return [x, g.add("Compare", x, x, operation="equal")]  # the mask: nothing is dropped
     return x
 
 

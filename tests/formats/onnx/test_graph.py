@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fbnet.engine.errors import ConversionError, InputError, RegistryError
 from fbnet.engine.tensor import Dim
-from fbnet.formats.onnx.graph import operator
+from fbnet.formats.onnx.graph import operator, operators
 from onnx import TensorProto, helper
 
 N = helper.make_node
@@ -90,16 +90,21 @@ def test_nodes_that_no_output_needs_are_left_out(convert, types):
     assert types(convert(nodes, {"x": (1, 2, 3)})) == ["ReLU"]
 
 
-def test_optional_results_are_only_refused_when_needed(agree, convert):
-    pool = N("MaxPool", ["x"], ["m", "where"], kernel_shape=[2, 2])
-    assert len(agree(pool, X, outputs=["m"])) == 1
-    drop = N("Dropout", ["x"], ["d", "mask"])
-    assert len(convert(drop, X, outputs=["d"])) == 1
-    message = r"d \(Dropout\): its output 'mask' has no counterpart"
-    with pytest.raises(ConversionError, match=message):
-        convert([drop, N("Cast", ["mask"], ["y"], to=1)], X)
-    with pytest.raises(ConversionError, match=message):
-        convert(drop, X, outputs=["d", "mask"])
+def test_optional_results_are_only_refused_when_needed(convert, model, monkeypatch):
+    monkeypatch.setitem(operators, "com.example.MaxPool", lambda g, node, x: g.add("ReLU", x))
+    half = N("MaxPool", ["x"], ["m", "rest"], kernel_shape=[2, 2])
+
+    def made(nodes, outputs):
+        found = model(nodes, X, outputs=outputs)
+        found.graph.node[0].domain = "com.example"
+        found.opset_import.append(helper.make_opsetid("com.example", 1))
+        return found
+
+    assert len(convert(made(half, ["m"]))) == 1
+    message = r"m \(com\.example\.MaxPool\): its output 'rest' has no counterpart"
+    for nodes, outputs in (([half, N("Cast", ["rest"], ["y"], to=1)], ["y"]), (half, ["m", "rest"])):
+        with pytest.raises(ConversionError, match=message):
+            convert(made(nodes, outputs))
 
 
 def test_half_and_double_become_fp32(convert, model):
