@@ -11,7 +11,6 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ def compile_object(function: Callable, parameters: Sequence[Parameter], card: An
     if card.simulated:
         with _lock:
             _simulated[key] = simulated(function, tuple(parameters))
-        code = Code(function.__qualname__, "python", tuple(parameters), function.__module__)
+        code = Code(function.__name__, "python", tuple(parameters), function.__qualname__)
         return key, code.object(key.encode())
     if source:
         return key, _objects.get(key, lambda: native.emit(function, source, parameters, card.capability))
@@ -116,17 +115,12 @@ def simulated(function: Callable, parameters: Sequence[Parameter]) -> Any:
     return numba_cuda().jit(_entry(function, parameters, simulated=True))
 
 
-def load_simulated(code: Code, key: str) -> Any:
-    """The simulated kernel of an object; it may have been made in another process. Raises DeviceError."""
-    with _lock:
-        if key not in _simulated:
-            found: Any = import_module(code.module)
-            for part in code.name.split("."):
-                found = getattr(found, part, None)
-            if found is None:
-                raise DeviceError(f"kernel {code.name} of {code.module} is not there: compile the net again")
-            _simulated[key] = simulated(found, code.parameters)
+def load_simulated(key: str) -> Any:
+    """The simulated kernel of an object. Raises DeviceError."""
+    try:
         return _simulated[key]
+    except KeyError:
+        raise DeviceError("a simulated kernel was made in another process: compile the net again") from None
 
 
 def _versions() -> str:

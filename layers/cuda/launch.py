@@ -38,13 +38,13 @@ class Code:
     language    'numba': arrays are given as numba's kernels take them; 'cuda': as their address, ints have 32 bits;
                 'python': as numba's simulator takes them
     parameters  of the kernel function, in order
-    module      where a Python function is found; for the others, what the function is called here
+    function    what it is called here
     """
 
     name: str
     language: str
     parameters: tuple[Parameter, ...]
-    module: str = ""
+    function: str = ""
 
     def object(self, code: bytes) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n" + code

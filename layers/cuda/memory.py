@@ -50,7 +50,7 @@ class Loaded:
         if code.language == "python":
             from .codegen import load_simulated
 
-            self.functions.append(load_simulated(code, image.decode()))
+            self.functions.append(load_simulated(image.decode()))
         else:
             module, function = self.card.load(image, code.name)
             self.modules.append(module)

@@ -7,6 +7,7 @@ list of what was asked while it was captured. It is for tests: correct, and abou
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -50,7 +51,7 @@ class Simulator:
 
     @property
     def target(self) -> str:
-        return "simulator"
+        return f"simulator/{os.getpid()}"  # Python functions stay in their process
 
     def enter(self) -> None:
         pass

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .gemm import Problem, Tile
 
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16)
-KEPT = 8  # of the choices, those with the best estimates are tried
+KEPT = 14  # of the choices, those with the best estimates are tried
 
 _kept = Cache("tuned", ".json")
 _forced: ContextVar[tuple[Tile, int] | None] = ContextVar("fbnet_tile", default=None)
@@ -38,12 +38,7 @@ def choose(call: Call, problem: Problem, tiles: Sequence[Tile]) -> tuple[Tile, i
         return forced
     here = card()
     choices = sorted(
-        (
-            (tile, splits)
-            for tile in tiles
-            for splits in SPLITS
-            if splits <= max(1, problem.depth(tile) // tile.bk)
-        ),
+        ((tile, splits) for tile in tiles for splits in SPLITS if sensible(problem, tile, splits)),
         key=lambda choice: estimate(problem, *choice),
     )
     if here.simulated:  # two parts wherever there can be, so that tests see both ways
@@ -54,6 +49,12 @@ def choose(call: Call, problem: Problem, tiles: Sequence[Tile]) -> tuple[Tile, i
     key = hashlib.sha256(repr((problem, here.name, here.target, sorted(names))).encode()).hexdigest()[:32]
     times = json.loads(_kept.get(key, lambda: json.dumps(measured(call, problem, choices[:KEPT])).encode()))
     return names[min(times, key=times.__getitem__)] if times else choices[0]
+
+
+def sensible(problem: Problem, tile: Tile, splits: int) -> bool:
+    """Whether so many parts can be of use: each has a step to do, and together they are not too many blocks."""
+    steps = problem.depth(tile) // tile.bk
+    return splits == 1 or (splits <= steps and problem.blocks(tile) * splits <= 4 * card().multiprocessors)
 
 
 def estimate(problem: Problem, tile: Tile, splits: int) -> float:
