@@ -108,6 +108,8 @@ def test_the_zoos_files_pass_their_own_test_vectors(zoo, tmp_path):
         ("squeezenet_v1.1", "opencv"),
         ("open_nsfw_onnx", "onnxruntime"),
         ("mtcnn_det1", "opencv"),
+        ("res10_ssd", "opencv"),
+        ("squeezenet_v1.1_ncnn", "ncnn"),
     ):
         zoo(name)
         fbnet.save(network(name, test=True), tmp_path / "m.fbnet")

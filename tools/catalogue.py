@@ -20,6 +20,8 @@ class Entry:
     model    those of `files` that a conversion takes, in order; () for data and for formats not readable yet
     labels   the file with one class name a line, or the names
     image    how a photo is prepared, as in a net's metadata
+    answers  what is put behind the net, as with_answers takes it
+    options  the importer's
     """
 
     name: str
@@ -32,6 +34,8 @@ class Entry:
     model: tuple[str, ...] = ()
     labels: str | tuple[str, ...] = ()
     image: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
@@ -115,7 +119,8 @@ ENTRIES = (
         "squeezenet_v1.1_ncnn", packages.SQUEEZENET,
         "squeezenet_v1.1.param squeezenet_v1.1.bin synset_words.txt",
         "the same weights, ncnn", "BSD-3-Clause",
-        input="227x227 BGR", labels="synset_words.txt", image=SQUEEZENET_IMAGE,
+        input="227x227 BGR", model=("squeezenet_v1.1.param", "squeezenet_v1.1.bin"),
+        labels="synset_words.txt", image=SQUEEZENET_IMAGE,
     ),
     _network(
         "open_nsfw", packages.NSFW, "open_nsfw.prototxt open_nsfw.caffemodel",
@@ -151,7 +156,7 @@ ENTRIES = (
         "res10_ssd", packages.RES10, "res10_ssd.prototxt res10_ssd.caffemodel",
         "SSD face detector, Caffe; astronaut 1 face, multiple-faces 18, jeep 0", "BSD-3-Clause",
         input="300x300 BGR", model=("res10_ssd.prototxt", "res10_ssd.caffemodel"),
-        image=_image(300, [104.0, 177.0, 123.0]),
+        image=_image(300, [104.0, 177.0, 123.0]), answers={"boxes": "rows"},
     ),
     _network(
         "mobilenet_v2", packages.MOBILENET, "mobilenet_v2-b0353104.pth",
@@ -170,10 +175,12 @@ ENTRIES = (
              input="48x192", model=("ch_ppocr_mobile_v2.0_cls_infer.onnx",)),
     _network("centerface", packages.CENTERFACE, "centerface.onnx",
              "face detector, ONNX; astronaut 1, multiple-faces 18", "MIT",
-             input="any multiple of 32", model=("centerface.onnx",)),
+             input="any multiple of 32", model=("centerface.onnx",),
+             image={"size": [32, 32], "fit": "multiple"}),
     _network("yolov8n_nudenet", packages.NUDENET, "320n.onnx",
              "YOLOv8n detector with shape arithmetic, ONNX; for tests only", "AGPL-3.0",
-             input="320x320", model=("320n.onnx",)),
+             input="320x320", model=("320n.onnx",), options={"shapes": {"images": (1, 3, 320, 320)}},
+             image={"size": [320, 320], "fit": "letterbox", "scale": 1 / 255}, answers={"boxes": "yolov8"}),
     _network("waifu2x_upconv7", packages.WAIFU2X, "scale2.0x_model.param scale2.0x_model.bin",
              "doubles a photo, ncnn; chelsea 33.33 dB", "BSD-3-Clause", input="any size"),
     _network("span_x2", packages.SPAN, "spanx2_ch48.param spanx2_ch48.bin",

@@ -82,7 +82,7 @@ def _version(package: str) -> str:
 
 @source("onnxruntime", ".onnx")
 def _onnxruntime(paths: Sequence[Path], inputs: Arrays, tensors: Wanted) -> dict[str, np.ndarray]:
-    """Inner tensors are seen by making them outputs, which takes the onnx package."""
+    """Inner tensors are seen by making them outputs, other sizes taken by leaving them open: that takes onnx."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -91,17 +91,29 @@ def _onnxruntime(paths: Sequence[Path], inputs: Arrays, tensors: Wanted) -> dict
     session = onnxruntime.InferenceSession(str(paths[0]), options, providers=cpu)
     outputs = {o.name for o in session.get_outputs()}
     inner = [name for name, _ in tensors if name not in outputs]
-    if inner:
+    fixed = [
+        i.name for i in session.get_inputs() if i.name in inputs and _differs(i.shape, inputs[i.name].shape)
+    ]
+    if inner or fixed:
         import onnx
 
         model = onnx.load(str(paths[0]))
         known = {o for node in model.graph.node for o in node.output}
         inner = [name for name in inner if name in known]
+        for value in (*model.graph.input, *model.graph.output) if fixed else ():
+            for axis, size in enumerate(value.type.tensor_type.shape.dim):
+                size.dim_param = f"{value.name}.{axis}"
+        del model.graph.value_info[:]
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=cpu)
     names = [name for name, _ in tensors if name in outputs or name in inner]
     return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def _differs(declared: Sequence[int | str | None], shape: Sequence[int]) -> bool:
+    """Whether a shape is another than a model declares, where it declares numbers."""
+    return any(isinstance(a, int) and a != b for a, b in zip(declared, shape, strict=False))
 
 
 @source(
@@ -122,11 +134,14 @@ def _opencv(paths: Sequence[Path], inputs: Arrays, tensors: Wanted) -> dict[str,
     known = set(net.getLayerNames())
     found: dict[str, np.ndarray] = {}
     of_layer = [(name, layer) for name, layer in tensors if layer in known]
-    for (name, _), result in zip(
-        of_layer, net.forwardAndRetrieve([layer for _, layer in of_layer]), strict=True
-    ):
+    results = net.forwardAndRetrieve([layer for _, layer in of_layer])
+    for (name, layer), result in zip(of_layer, results, strict=True):
         if len(result) == 1:
             found[name] = result[0]
+            if (
+                net.getLayer(layer).type == "DetectionOutput"
+            ):  # its rows that are no box begin with 0, ours with -1
+                found[name][result[0][..., 2] == 0, 0] = -1
     return found
 
 

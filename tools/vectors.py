@@ -118,7 +118,7 @@ def with_test(
             ]:
                 raise ConversionError(f"{engine.name} does not show {', '.join(missing)}")
             middle = {name: found[name].reshape(expected[name]).astype(np.float32) for name in body.outputs}
-            outputs = _answers(net, body, middle)
+            outputs = _answers(net, middle, given)
         except ConversionError as error:
             judge, why = "", str(error)
     if not judge:
@@ -131,16 +131,16 @@ def with_test(
     return Made(net.replace(tests=[*net.tests, given | outputs], metadata=metadata), judge, why)
 
 
-def _answers(net: Net, body: Net, middle: Arrays) -> dict[str, np.ndarray]:
-    """The net's outputs, of the outputs of its body."""
-    later = [name for name in net.outputs if name not in middle]
+def _answers(net: Net, middle: Arrays, given: Arrays) -> dict[str, np.ndarray]:
+    """The net's outputs, of those of its body, `middle`, and of its own inputs."""
     found = {name: middle[name] for name in net.outputs if name in middle}
+    later = [name for name in net.outputs if name not in middle]
     if later:
-        tail = part(net, list(body.outputs), later)
-        tail = tail.replace(
-            inputs={n: s for n, s in tail.inputs.items() if any(n in x.inputs for x in tail.layers)}
-        )
-        found |= tail.forward(None, **{n: middle[n] for n in tail.inputs})
+        known = dict(given) | dict(middle)
+        tail = part(net, list(known), later)
+        used = {name for layer in tail.layers for name in layer.inputs}
+        tail = tail.replace(inputs={name: spec for name, spec in tail.inputs.items() if name in used})
+        found |= tail.forward(None, **{name: known[name] for name in tail.inputs})
     return {name: found[name] for name in net.outputs}
 
 

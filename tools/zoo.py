@@ -111,8 +111,9 @@ def network(name: str, test: bool = False) -> Net:
     labels = read_labels(folder / entry.labels) if isinstance(entry.labels, str) else list(entry.labels)
     sources = [folder / file for file in entry.model]
     source = f"{entry.package.requirement}: {', '.join(entry.model)}"
-    body = convert_with(sources, labels=labels, metadata={"source": source, "license": entry.licence})
-    net = with_ends(body, entry.image)
+    metadata = {"source": source, "license": entry.licence}
+    body = convert_with(sources, labels=labels, metadata=metadata, **entry.options)
+    net = with_ends(body, entry.image, **entry.answers)
     return tested(net, body, sources)[0] if test else net
 
 

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from fbnet.formats.ends import checked
+from fbnet.formats.ends import checked, with_answers
 from fbnet.tools import packages
 from fbnet.tools.catalogue import ENTRIES, entry
 from fbnet.tools.packages import Package
@@ -33,4 +33,4 @@ def test_entries_are_whole(name):
     assert found.kind in ("network", "data") and found.about and found.licence
     if isinstance(found.labels, str):
         assert found.labels in found.files
-    assert checked(found.image) == found.image
+    assert checked(found.image) == found.image and checked(found.answers, with_answers) == found.answers
