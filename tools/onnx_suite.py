@@ -34,6 +34,14 @@ OUTSIDE = {  # tensor types of ONNX that no dtype here has
     **dict.fromkeys((21, 22, 23, 25, 26), "numbers of less than 8 bits"),
 }
 
+# Cases whose outputs we hold to be wrong, and why.
+DISPUTED = {
+    f"test_resize_downsample_scales_{method}_align_corners": (
+        "the suite aligns the corners of an image of 2.4 or 3.2 pixels, which none is; we give onnxruntime's numbers"
+    )
+    for method in ("linear", "cubic")
+}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -126,7 +134,9 @@ def verdict(case: Case, device: str) -> Verdict:
         found = next((v for v in verdicts if v.why), verdicts[0]) if verdicts else found
         if not found.why:
             break
-    return found
+    return (
+        Verdict(DISPUTED.get(case.name, found.why), found.constants, found.fallback) if found.why else found
+    )
 
 
 def out_of_scope(model: onnx.ModelProto) -> str:

@@ -24,6 +24,7 @@ from ...engine.errors import ConversionError, FbnetError, RegistryError
 from ...engine.layer import Layer, layers
 from ...engine.net import Net
 from ...engine.tensor import Dim, Spec, Tensor
+from .refused import why_none
 
 MOST_ELEMENTS = 1 << 31  # of one tensor: an 8 GB activation is a damaged or hostile file, not a network
 MOST_DEPTH = 16  # of operators that are defined by others
@@ -225,7 +226,7 @@ class Graph:
         """Express one node. False, and a line in `problems`, if that cannot be done."""
         self._node, before = node, len(self.layers)
         if node.type not in operators and any(i and i not in self.values for i in node.inputs):
-            self.problems.append(f"{node}: there is no layer for this operator")
+            self.problems.append(f"{node}: {why_none(node.type)}")
             return False
         if any(i and i not in self.values for i in node.inputs):
             return False  # behind a node that failed: nothing more can be said about this one
@@ -237,7 +238,7 @@ class Graph:
                     self.values[output] = Value(output, array.shape, array=array)
                 return True
             if node.type not in operators:
-                return self._inlined(node, values, fold, "there is no layer for this operator")
+                return self._inlined(node, values, fold, why_none(node.type))
             try:
                 results = operators[node.type](self, node, *values)
                 self._bind(node, [results] if isinstance(results, Value) else list(results), before)
