@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from ..onnx.graph import Value
+from ...engine.tensor import Dim
+from ..onnx.graph import Value, same_size
+from ..onnx.moving import reshaped
 
 if TYPE_CHECKING:
     from .graph import TorchGraph
@@ -147,14 +149,17 @@ def _carried_out(g: TorchGraph, stored: Value, atoms: Groups, groups: Groups) ->
         return g.add("ShuffleChannel", stored, group=shuffle)
     if (block := _block(atoms, groups)) is not None:
         return g.add("DepthToSpace", stored, block=block, mode="CRD")
+    flat = [a for axis in atoms for a in axis]
+    wanted = [a for group in groups for a in group]
+    order = [flat.index(a) for a in wanted]
+    shape = [g.sizes.size(_product(group)) for group in groups]
+    if order == list(range(len(order))) and _moved(stored.shape, shape) < 2:
+        return reshaped(g, stored, shape)
     x = stored
     for axis in reversed(range(len(atoms))):  # cut every axis into its atoms, from the last: no place moves
         pieces = [g.sizes.size(a.size) for a in atoms[axis]]
         if len(pieces) != 1:
             x = g.add("Reshape", x, shape=_one_left_over(g, pieces), axis=axis, num_axes=1)
-    flat = [a for axis in atoms for a in axis]
-    wanted = [a for group in groups for a in group]
-    order = [flat.index(a) for a in wanted]
     if order != list(range(len(order))):
         x = g.add("Permute", x, order=order)
     for axis in range(len(groups)):  # join them again, from the first: what is in front is done
@@ -165,10 +170,17 @@ def _carried_out(g: TorchGraph, stored: Value, atoms: Groups, groups: Groups) ->
     return x
 
 
+def _moved(old: Sequence[int], new: Sequence[int]) -> int:
+    """How many sizes that may change lie between the first and the last axis of `new` that is not as in `old`."""
+    same = [i for i, (a, b) in enumerate(zip(old, new, strict=False)) if not same_size(a, b)]
+    first = same[0] if same else min(len(old), len(new))
+    back = [i for i, (a, b) in enumerate(zip(old[::-1], new[::-1], strict=False)) if not same_size(a, b)]
+    last = len(new) - (back[0] if back else 0)
+    return sum(isinstance(s, Dim) for s in new[first:last])
+
+
 def _one_left_over(g: TorchGraph, sizes: Sequence[int]) -> list[int]:
     """Sizes for a Reshape: one of them may change, and is what is left over."""
-    from ...engine.tensor import Dim
-
     open_ones = [i for i, s in enumerate(sizes) if isinstance(s, Dim)]
     return [-1 if open_ones[:1] == [i] else g.number(s) for i, s in enumerate(sizes)]
 
