@@ -87,7 +87,7 @@ def bench(
     if from_cold and vs:
         raise InputError("--cold and --vs are two benchmarks: ask for one")
     if device != "cpu" and (from_cold or vs):
-        raise InputError(f"--cold and --vs are for the cpu, not for {device}: there is bench/cuda.py")
+        raise InputError(f"--cold and --vs are for the cpu, not for {device}: there is bench/gpu.py")
     opened = list(_opened(model, random_weights, dict(shape), batch, bare=bool(vs)))
     if from_cold:
         _cold([(net, cold(net, shapes, threads or 1, min(rounds, 10))) for net, shapes in opened], as_json)

@@ -73,6 +73,16 @@ def emit(function: Callable, parameters: Sequence[Parameter], capability: tuple[
     except (NumbaError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise CompileError(f"kernel {function.__qualname__} does not compile for cuda: {reason}") from error
+    except (
+        AttributeError,
+        ImportError,
+        OSError,
+        RuntimeError,
+    ) as error:  # numba-cuda lacks a library, or knows another
+        reason = " ".join(str(error).split())
+        raise CompileError(
+            f"{_versions()} cannot compile for cuda: {reason}: pip install 'fbnet[cuda]', and see its numpy"
+        ) from error
     entry = re.search(r"\.visible \.entry (\w+)\(([^)]*)\)", ptx)
     expected = sum(5 + 2 * p.ndim if p.kind == "array" else p.kind != "share" for p in parameters)
     if entry is None or entry[2].count(".param") != expected:
