@@ -186,6 +186,15 @@ def _freed(spec: Spec, loose: Spec, sizes_fixed: bool) -> Spec:
     return spec.replace(shape=shape)
 
 
+def _has_axes(graph: onnx.GraphProto) -> bool:
+    """Whether every axis may be one. ONNX's own inference takes it for one, and a process does not survive that."""
+    return all(
+        (a.name != "axis" or -64 <= a.i < 64) and (not a.HasField("g") or _has_axes(a.g))
+        for n in graph.node
+        for a in n.attribute
+    )
+
+
 def _shadows(model: onnx.ModelProto, inputs: Mapping[str, Spec]) -> dict[str, Value]:
     """What ONNX itself infers of every tensor, so that the walk can go on behind a node that failed.
 
@@ -193,6 +202,8 @@ def _shadows(model: onnx.ModelProto, inputs: Mapping[str, Spec]) -> dict[str, Va
     """
     from onnx import shape_inference
 
+    if not _has_axes(model.graph):
+        return {}
     try:
         inferred = shape_inference.infer_shapes(model).graph
     except Exception:  # whatever its C++ throws; the walk then says less, and that is all

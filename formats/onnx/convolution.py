@@ -43,9 +43,8 @@ def _same(g: Graph, size: int, window: int, stride: int, rule: str) -> tuple[int
     holds no window. Otherwise the padding is right for this size only.
     """
     odd = 1 if rule == "SAME_LOWER" else 0  # where the extra cell of an odd padding goes
-    before = {(max(0, window - stride + r) + odd) // 2 for r in range(stride)}
-    if len(before) == 1:
-        start = before.pop()
+    start = (max(0, window - stride) + odd) // 2  # where the last window ends as soon as it can
+    if start == (max(0, window - 1) + odd) // 2:  # and as late
         return start, max(0, window - 1 - start)
     if isinstance(size, Dim):
         raise Unsupported(f"{rule} padding depends on the size {size}: give a number with shapes=")

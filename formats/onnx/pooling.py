@@ -68,6 +68,7 @@ def _volumes(
 def _through_x(g: Graph, node: Node, x: Value, place: Value) -> Value:
     """Places that count through the whole of x, in place of through each channel's elements."""
     size = list(map(int, x.shape[2:]))
+    g.claim(16 * prod(size))
     if node.get("storage_order", 0):  # the first spatial axis is the fastest
         column = g.numbers(Value("size", (len(size),), array=np.array(size)))
         order = np.arange(prod(size)).reshape(column.tolist()).transpose().reshape(-1)

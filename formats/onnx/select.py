@@ -74,6 +74,7 @@ def tensor_scatter(g: Graph, node: Node, past: Value, update: Value, indices: Va
         places %= size
     shape = [1] * past.rank
     shape[0], shape[axis] = places.shape
+    g.claim(8 * prod(map(int, update.shape)))
     wide = np.broadcast_to(places.reshape(shape), tuple(map(int, update.shape)))
     return g.add("ScatterElements", past, np.ascontiguousarray(wide), update, axis=axis)
 
