@@ -69,6 +69,9 @@ def read_caffe(
     weights = _weights(caffemodel, random_weights)
     found = _converted(graph, weights, prototxt if allow_custom else None)
     missing, problems = weights.missing(), found.problems
+    outputs = [o for o in graph.outputs if o not in found.constants]
+    if not outputs and not problems:
+        problems.append("nothing of it is computed")
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise ConversionError(
@@ -85,7 +88,7 @@ def read_caffe(
         metadata["custom"] = sorted(customs)
     inputs = {name: Spec(shape) for name, shape in graph.inputs.items() if shape is not None}
     name = net.name or prototxt.stem
-    tight = Net(found.layers, inputs, found.constants, graph.outputs, name=name, metadata=metadata)
+    tight = Net(found.layers, inputs, found.constants, outputs, name=name, metadata=metadata)
     loose = tight.loosened()
     if not found.sizes_fixed:
         return loose

@@ -20,7 +20,7 @@ class RandomWeights(Weights):
         self._dice.follow(layer)
 
     def _make(self, node: Node, index: int, parameter: str, spec: Spec, fan_in: int) -> Tensor:
-        drawn = self._dice.draw(f"{node.name}.{parameter}", parameter, spec, fan_in, node.inputs[0])
+        drawn = self._dice.draw(f"{node.name}.{parameter}", parameter, spec, fan_in, "".join(node.inputs[:1]))
         if self._dice.too_many:
             self.problems.append(f"{node}: {parameter} is {spec}: too many random weights for one net")
         return drawn

@@ -62,9 +62,11 @@ def detection_output(s: Source) -> str:
 def yolo(s: Source) -> str:
     classes, count, anchors = s.integer(0, 20), s.integer(1, 5), s.numbers(4)
     v3 = s.node.type.startswith("Yolov3")
+    if not 0 < count <= len(anchors):
+        raise ConversionError(f"num_box is {count}, but it has the biases {anchors}")
     strides = s.numbers(6) if v3 else [0.0] * len(s.inputs)
     chosen = _chosen(s) if v3 else list(range(count)) * len(s.inputs)
-    enough = count > 0 and len(strides) >= len(s.inputs) and len(chosen) >= count * len(s.inputs)
+    enough = len(strides) >= len(s.inputs) and len(chosen) >= count * len(s.inputs)
     if not enough or min(chosen) < 0 or 2 * max(chosen) + 1 >= len(anchors) or (v3 and min(strides) <= 0):
         raise ConversionError(
             f"has {len(s.inputs)} inputs of {count} boxes, but biases {anchors}, mask {chosen} and scales {strides}"

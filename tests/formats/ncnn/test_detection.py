@@ -101,7 +101,7 @@ REFUSED = {
     "PriorBox o 1 1 data y -23300=1,6.0 9=60 10=50 11=7.0": "only one of them",
     "DetectionOutput o 1 1 data y 0=-233": "MXNet",
     "YoloDetectionOutput o 1 1 data y 0=3 1=2 -23304=4,1.0,1.5,2.0,0.5": "2 boxes of 3 classes are wanted",
-    "YoloDetectionOutput o 1 1 data y 0=1 1=1": "but biases []",
+    "YoloDetectionOutput o 1 1 data y 0=1 1=1": "but it has the biases []",
     "Yolov3DetectionOutput o 1 1 data y 0=1 1=1 -23304=2,1.0,1.0 -23305=1,1065353216 -23306=1,8.0": "mask [1]",
     "Yolov3DetectionOutput o 1 1 data y 0=1 1=1 -23304=2,1.0,1.0 -23305=1,-1 -23306=1,8.0": "numbers of anchors",
     "Yolov3DetectionOutput o 1 1 data y 0=1 1=1 -23304=2,1.0,1.0 -23305=1,0 -23306=1,0.0": "scales [0.0]",

@@ -32,6 +32,25 @@ Reshape r 1 1 o q 0=-1 1=4
 InnerProduct fc 1 1 q t 0=5 1=1 2=3840
 Softmax prob 1 1 t prob 0=0 1=1
 """
+MORE = """7767517
+16 18
+Input in 0 1 data 0=16 1=16 2=3
+Split s 1 2 data a b
+Convolution conv 1 1 a c 0=12 1=3 3=2 5=1 6=324 8=2
+PriorBox pb 2 1 c b p -23300=1,6.0 -23302=1,2.0 9=-233 10=-233 11=8.0 12=8.0 13=0.5
+Split s2 1 7 c c0 c1 c2 c3 c4 c5 c6
+Normalize no 1 1 c0 n 0=0 3=12 4=1
+Flatten fl 1 1 n f
+Flatten fc 1 1 c1 g
+YoloDetectionOutput yo 1 1 c2 y 0=1 1=2 2=0.1 -23304=4,1.0,2.0,3.0,1.5
+Yolov3DetectionOutput yv 1 1 c3 v 0=1 1=2 -23304=4,9.0,9.0,5.0,5.0 -23305=2,0,1065353216 -23306=1,8.0
+Reduction re 1 1 c4 r 0=8 1=0 -23303=2,0,1 4=1 5=1
+Tile ti 1 1 c5 t -23302=2,2,3
+Reshape rs 1 1 c6 q 0=7 1=84
+LSTM ls 1 1 q o 0=5 1=280 2=2
+BinaryOp bo 2 1 o o2 z 0=5
+Flip fp 1 1 f w -23300=1,0
+""".replace("LSTM ls 1 1 q o ", "LSTM ls 1 1 q l ").replace("BinaryOp bo 2 1 o o2 z", "UnaryOp bo 1 1 l z")
 WORDS = [
     b"-1",
     b"0",
@@ -101,12 +120,18 @@ def test_every_prefix_of_a_text(write):
     assert set(kinds) <= {"net", "FileError", "ConversionError"} and kinds["FileError"] > 100
 
 
-def test_mutated_texts(write):
-    kinds = Counter(outcome(write(m), random_weights=1) for m in mutants(NET.encode(), 1000, WORDS))
+def test_more_layers_are_whole(write):
+    assert outcome(write(MORE), random_weights=1) == "net"
+
+
+@pytest.mark.parametrize("text", [NET, MORE], ids=["convolutions", "boxes"])
+def test_mutated_texts(write, text):
+    kinds = Counter(outcome(write(m), random_weights=1) for m in mutants(text.encode(), 1000, WORDS))
     assert kinds["net"] > 10 and kinds["FileError"] > 200 and kinds["ConversionError"] > 20
 
 
-def test_mutated_parameters(write):
+@pytest.mark.parametrize("text", [NET, MORE], ids=["convolutions", "boxes"])
+def test_mutated_parameters(write, text):
     """One or two values of an otherwise whole file, so that layers meet what they do not expect."""
     random, found = np.random.default_rng(3), Counter()
     values = [
@@ -125,7 +150,7 @@ def test_mutated_parameters(write):
         "1,2",
         "x",
     ]
-    words = re.split(r"(?<==)(\S+)", NET)
+    words = re.split(r"(?<==)(\S+)", text)
     places = range(1, len(words), 2)
     for _ in range(1000):
         mutant = list(words)
@@ -183,6 +208,14 @@ def test_absurd_files(write):
         "ReLU r 1 1 data y 6=" + "q" * 10**6,
         "ReLU r 1 1 data y " + "0=1 " * 10**5,
         "Concat c 1 1 data y 0=2147483647",
+        "Tile t 1 1 data y 0=0 1=2147483647",
+        "SPP t 1 1 data y 1=2147483647",
+        "Unfold t 1 1 data y 1=1 4=2147483647",
+        "Embed t 1 1 data y 0=2147483647 1=2147483647 3=1",
+        "LSTM t 1 1 data y 0=2147483647 1=2147483647",
+        "DetectionOutput t 3 1 data data data y 0=2147483647 3=2147483647",
+        "YoloDetectionOutput t 1 1 data y 0=1 1=2147483647 -23304=2,1.0,1.0",
+        "PriorBox t 1 1 data y -23300=1,1e38 9=2147483647 10=2147483647 11=1e-30 12=1e-30",
     ):
         assert outcome(write(head + line + "\n"), random_weights=1) in ("FileError", "ConversionError"), line[
             :60
