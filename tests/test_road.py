@@ -136,3 +136,24 @@ def test_a_photo_in_boxes_out(zoo):
     shared = (min(a_right, right) - max(a_left, left)) * (min(a_bottom, bottom) - max(a_top, top))
     both = (a_right - a_left) * (a_bottom - a_top) + (right - left) * (bottom - top) - shared
     assert shared / both > 0.6
+
+
+def test_a_line_of_text_is_read(zoo):
+    """PP-OCRv4's recogniser on lines of scikit-image's page: pixels in, characters out, by the net's own layers."""
+    onnx = pytest.importorskip("onnx")
+    path = zoo("ppocr_v4_rec") / "ch_PP-OCRv4_rec_infer.onnx"
+    known = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    characters = ["", *known["character"].split("\n"), " "]
+    net = fbnet.convert(path, shapes={"x": ("N", 3, 48, 320)})
+    way = {"size": (48, 320), "fit": "letterbox", "at_corner": True, "fill": 127, "order": "BGR"}
+    net = fbnet.with_answers(fbnet.with_image_input(net, mean=127.5, scale=1 / 127.5, **way), ctc=0)
+    page = np.asarray(opened(zoo("photos") / "page.png").convert("RGB"))
+    for top, wanted in (
+        (76, "unambiguously as either"),
+        (98, "the markers are found at"),
+        (120, "histogram of grey"),
+    ):
+        found = net(page[top : top + 24, :180])
+        read = found["classes"][0]
+        assert "".join(characters[i] for i in read[read >= 0]).startswith(wanted)
+        assert found["scores"][0, : len(wanted)].min() > 0.5
