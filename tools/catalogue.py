@@ -182,9 +182,11 @@ ENTRIES = (
              input="320x320", model=("320n.onnx",), options={"shapes": {"images": (1, 3, 320, 320)}},
              image={"size": [320, 320], "fit": "letterbox", "scale": 1 / 255}, answers={"boxes": "yolov8"}),
     _network("waifu2x_upconv7", packages.WAIFU2X, "scale2.0x_model.param scale2.0x_model.bin",
-             "doubles a photo, ncnn; chelsea 33.33 dB", "BSD-3-Clause", input="any size"),
+             "doubles a photo, ncnn; chelsea 33.33 dB", "BSD-3-Clause", input="any size",
+             model=("scale2.0x_model.param", "scale2.0x_model.bin")),
     _network("span_x2", packages.SPAN, "spanx2_ch48.param spanx2_ch48.bin",
-             "doubles a photo, ncnn; chelsea 33.49 dB", "BSD-3-Clause", input="any size"),
+             "doubles a photo, ncnn; chelsea 33.49 dB", "BSD-3-Clause", input="any size",
+             model=("spanx2_ch48.param", "spanx2_ch48.bin")),
     _network("mediapipe", packages.MEDIAPIPE, " ".join(packages.MEDIAPIPE.files),
              "the fourteen files of the nets below, TFLite", "Apache-2.0", input="128x128 ..."),
     *(
