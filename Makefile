@@ -4,13 +4,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
+TORCH  ?= torch==2.13.0
+JUDGES := $(VENV)/.judges
 
 .PHONY: demo test lint types bench docs conformance clean
 
 demo: $(READY)
 	$(BIN)/fbnet demo
 
-test: $(READY)
+test: $(READY) $(JUDGES)
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 lint: $(READY)
@@ -36,6 +38,13 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'opencv-python-headless==4.12.0.88' 'pnnx==20261020'
+	@touch $@
+
+# torch, which some tests hold us to: pip's choice is a CUDA build of gigabytes on some machines, so TORCH= leaves it out.
+# torchvision, for its definitions of networks, asks for the very build of torch that it was made with: --no-deps.
+$(JUDGES): $(READY)
+	$(if $(TORCH),$(BIN)/pip install --quiet --disable-pip-version-check '$(TORCH)')
+	$(if $(TORCH),$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'torchvision==0.28.0')
 	@touch $@
 
 clean:
