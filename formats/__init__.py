@@ -30,6 +30,7 @@ def load(path: str | Path, **options: Any) -> Net:
 
     verify       "full" checks every constant now; default "lazy"
     trust_plans  True: run compiled plans that were saved in the file. They are native code: only from files you trust
+    allow_custom True: keep layers of types that nobody has registered, as placeholders
 
     Raises FileError, which names the file and the field.
     """

@@ -116,6 +116,9 @@ def convert(
         answers |= {"boxes": boxes, "confidence": confidence, "overlap": overlap} if boxes else {}
         net = with_ends(body, recipe_changes(image), **answers)
         lean = apply(net)
+    classes = _classes(body)
+    if names and top and classes not in (None, len(names)):
+        warn(f"{labels} has {len(names)} labels, but {body.outputs[0]} has {classes} classes")
     judge, problem = ("its source", "") if net.tests else ("", "left out")
     if no_test:
         net, judge = net.replace(tests=()), ""
@@ -180,6 +183,12 @@ def with_ends(net: Net, image: Mapping[str, Any] | None = None, **answers: Any) 
         net = with_image_input(net, **checked_recipe(dict(net.metadata.get("image", {})) | dict(image)))
     asked = any(value for key, value in answers.items() if key != "ctc") or answers.get("ctc") is not None
     return with_answers(net, **answers) if asked else net
+
+
+def _classes(net: Net) -> int | None:
+    """How many classes the net's only output has; None if that cannot be told."""
+    shapes = [net.specs()[output].shape for output in net.outputs]
+    return int(shapes[0][1]) if len(shapes) == 1 and len(shapes[0]) > 1 else None
 
 
 def tested(net: Net, body: Net, sources: Sequence[Path]) -> tuple[Net, str, str]:

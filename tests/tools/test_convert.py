@@ -61,6 +61,9 @@ def test_answers(program, prototxt, tmp_path):
     found = program.json(*words, "--softmax", "--top", 2)
     assert found["outputs"] == ["scores", "classes"] and found["test"]["ok"]
     assert [layer.type for layer in fbnet.load(out)][-2:] == ["Softmax", "TopK"]
+    (tmp_path / "labels.txt").write_text("a\nb\n")
+    warned = program(*words, "--top", 2, "--labels", tmp_path / "labels.txt")
+    assert warned.exit_code == 0 and "has 2 labels, but prob has 4 classes" in warned.stderr
     assert program.json(*words, "--argmax")["outputs"] == ["classes"]
     assert "give one of top, argmax, ctc and boxes" in program.fails(*words, "--argmax", "--top", 2)
     assert "no axis" not in program.fails(*words, "--ctc", 0)
