@@ -70,7 +70,13 @@ def read_ncnn(
     if graph.problems:
         count = f"{len(graph.problems)} problem{'s' if len(graph.problems) > 1 else ''}"
         problems = [*graph.problems, missing] if missing else graph.problems
-        raise ConversionError(f"{param}: {count} in the way", problems)
+        guess = ", ".join(f"{name!r} as {graph.inputs[name]}" for name in graph.guessed)
+        hint = (
+            f" (with {guess}, whose size the file does not tell: shapes={{...}} gives another)"
+            if guess
+            else ""
+        )
+        raise ConversionError(f"{param}: {count} in the way{hint}", problems)
     if missing:
         raise InputError(f"{param}: {missing}")
     metadata: dict[str, Any] = {"source": " + ".join(p.name for p in (param, weights_file) if p)}

@@ -10,6 +10,7 @@ from pathlib import Path
 import fbnet
 import numpy as np
 import pytest
+from fbnet.engine.errors import ConversionError
 from fbnet.engine.lower import HostFallback
 
 # from ncnn's benchmark: what each reads, width and height alike; 224 where nothing is said
@@ -97,3 +98,9 @@ def test_it_computes_what_ncnn_does(models, write, drawn, name):
 def _rows(rows: np.ndarray) -> np.ndarray:
     """Boxes in an order that does not depend on which of two equal scores comes first."""
     return rows[np.lexsort(rows.round(2).T)]
+
+
+def test_a_guessed_size_that_does_not_fit_is_told(models):
+    """The file's constants are for 384 x 384, but only its reader can know that."""
+    with pytest.raises(ConversionError, match=r"with 'input' as fp32\[1,3,224,224\], whose size .* shapes="):
+        fbnet.convert(models / "ncnn" / "vision_transformer.param", random_weights=1)
