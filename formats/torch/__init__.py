@@ -1,11 +1,14 @@
 """torch modules, in: `convert(module, example)`. No ONNX on the way; torch is an extra: pip install fbnet[torch].
 
-source     where the module comes from, its weights, its example
-exported   torch.export: the module as a graph of ATen operators
-sizes      the sizes that torch left open, as N, H and W
-view       what reshaping and transposing do, kept as arithmetic
-graph      the walk over the nodes, and the table that operators are entered in
-activation, arithmetic, convolution, moving, norm, product      the operators, each a small function
+    source     where the module comes from, its weights, its example
+    exported   torch.export: the module as a graph of ATen operators
+    nodes      what torch calls its operators, and the modules that they were traced in
+    sizes      the sizes that torch left open, as N, H and W
+    tensors    its constants and dtypes
+    view       what reshaping and transposing do, kept as arithmetic
+    graph      the walk over the nodes, and the table that operators are entered in
+
+The others hold the operators, each a small function.
 """
 
 from __future__ import annotations
@@ -32,9 +35,11 @@ from . import (  # noqa: F401  they enter their operators
     recurrent,
 )
 from .exported import Exported, export, open_sizes
-from .graph import TorchGraph, Value, as_value, name_of_dtype, titles_of
+from .graph import TorchGraph, Value, is_simple
+from .nodes import titles_of
 from .sizes import Fixed, Sizes
 from .source import as_example, module_at, with_weights
+from .tensors import as_value, name_of_dtype
 from .view import plain
 
 TEST_BYTES = 16 << 20  # an example that is larger, with its result, does not travel in the net
@@ -57,7 +62,7 @@ def read(source: Any, example: Any = None, *, weights: str | Path | None = None)
         if not hasattr(module, "load_state_dict"):
             raise InputError(f"{type(module).__name__} takes no weights")
         with_weights(module, Path(weights))
-    exported = export(module, tensors)
+    exported = export(module, tensors, is_simple)
     nodes = exported.inputs
     shapes = {name: tuple(t.shape) for name, t in exported.example.items()}
     sizes = Sizes(open_sizes(nodes), shapes)
@@ -79,7 +84,7 @@ def _walked(exported: Exported, sizes: Sizes, name: str) -> Net:
     signature = program.graph_signature
     nodes = [n for n in program.graph.nodes if n.op == "placeholder" or n.users or n.op == "output"]
     titles = titles_of(program.graph.nodes)
-    results = _outputs(program.graph, titles, exported.names)
+    results = _outputs(exported, titles)
     g = TorchGraph(exported, sizes, [title for title, _ in results], titles)
     stored = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     stored |= signature.inputs_to_lifted_tensor_constants
@@ -100,14 +105,14 @@ def _walked(exported: Exported, sizes: Sizes, name: str) -> Net:
     return _finished(g, exported, name, results)
 
 
-def _outputs(graph: Any, titles: dict[str, str], names: Sequence[str]) -> list[tuple[str, int]]:
+def _outputs(exported: Exported, titles: dict[str, str]) -> list[tuple[str, int]]:
     """(title, place among the results) of every result that is a tensor, each tensor once.
 
     Where the module returns a dict, its keys become the titles.
     """
-    (returned,) = next(n for n in graph.nodes if n.op == "output").args
+    names = exported.names
     places: dict[str, int] = {}  # torch's name of a tensor -> its first place
-    for place, node in enumerate(returned):
+    for place, node in enumerate(exported.returned):
         if not hasattr(node, "meta") or not hasattr(node.meta.get("val"), "shape") or node.name in places:
             continue
         places[node.name] = place
@@ -144,8 +149,7 @@ def _published(g: TorchGraph, title: str, shape: Sequence[int]) -> str:
 
 def _shape(g: TorchGraph, exported: Exported, place: int) -> tuple[int, ...]:
     """The shape that torch traced of a result."""
-    (returned,) = next(n for n in exported.program.graph.nodes if n.op == "output").args
-    return g.sizes.shape(returned[place].meta["val"].shape)
+    return g.sizes.shape(exported.returned[place].meta["val"].shape)
 
 
 def _tests(net: Net, exported: Exported, results: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:

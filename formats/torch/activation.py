@@ -28,7 +28,6 @@ ELEMENTWISE: dict[str, tuple[str, dict[str, float], dict[str, Any]]] = {
     "log2": ("Log", {}, {"base": 2.0}),
     "log10": ("Log", {}, {"base": 10.0}),
     "exp2": ("Exp", {}, {"base": 2.0}),
-    "dropout": ("Dropout", {}, {}),
 }
 # ATen operator: operation of a Unary layer
 UNARY = {

@@ -9,7 +9,8 @@ import numpy as np
 from ...engine.dtype import dtypes
 from ..onnx.arithmetic import binary, powered, two
 from ..onnx.graph import Node, Unsupported, Value, dtype_name, is_floating
-from .graph import TorchGraph, name_of_dtype, operator
+from .graph import TorchGraph, operator
+from .tensors import name_of_dtype
 
 BINARY = {
     "add": "add", "sub": "sub", "mul": "mul", "div": "div", "maximum": "max", "minimum": "min", "pow": "pow",

@@ -6,8 +6,9 @@ broadcasts), so an example of one image is traced with two.
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,9 +34,22 @@ class Exported:
         names = self.program.graph_signature.user_inputs
         return [n for n in self.program.graph.nodes if n.op == "placeholder" and n.name in names]
 
+    @property
+    def returned(self) -> list[Any]:
+        """The nodes of the module's results; what it wrote into its inputs or buffers is none of them."""
+        (nodes,) = next(n for n in self.program.graph.nodes if n.op == "output").args
+        specs = self.program.graph_signature.output_specs
+        return [n for n, s in zip(nodes, specs, strict=True) if s.kind.name == "USER_OUTPUT"]
 
-def export(module: Any, example: tuple[torch.Tensor, ...]) -> Exported:
-    """Trace a module on an example. Raises ConversionError, InputError."""
+
+def export(
+    module: Any, example: tuple[torch.Tensor, ...], is_simple: Callable[[torch.export.ExportedProgram], bool]
+) -> Exported:
+    """Trace a module on an example. Raises ConversionError, InputError.
+
+    is_simple  says of a traced program that the walk understands it as it is; others are brought to fewer operators
+               that write into nothing, which takes torch several times as long as tracing
+    """
     import torch
 
     if isinstance(module, torch.export.ExportedProgram):
@@ -49,8 +63,11 @@ def export(module: Any, example: tuple[torch.Tensor, ...]) -> Exported:
         raise InputError(
             f"{type(module).__name__} is no torch.nn.Module: give a module, or the path of a model file"
         )
-    with _quiet():
-        program = program.run_decompositions({})  # makes it functional, and leaves high-level operators whole
+    if not is_simple(program):
+        with _quiet():
+            program = program.run_decompositions(
+                {}
+            )  # makes it functional, and leaves high-level operators whole
     tensors, names = _flat(results)
     kept = [
         n
@@ -123,10 +140,15 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without torch's warnings about itself."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Without what torch says about itself, in warnings and in its log."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def open_sizes(nodes: Sequence[Any]) -> dict[str, Sequence[Any]]:

@@ -24,7 +24,9 @@ from ...engine.errors import FbnetError, RegistryError
 from ...engine.tensor import Dim, Spec
 from ..onnx.graph import MISTAKES, Graph, Node, Unsupported, Value, dtype_name
 from .exported import Exported
+from .nodes import is_number, name_of, writes, written
 from .sizes import Sizes
+from .tensors import as_value, name_of_dtype, numpy_dtype
 from .view import Atom, Groups, View, alike, made, plain, with_last
 
 Operator = Callable[
@@ -38,6 +40,7 @@ SILENT = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range", "s
 FILLED: dict[str, float | None] = {
     "zeros": 0, "zeros_like": 0, "new_zeros": 0, "ones": 1, "ones_like": 1, "new_ones": 1,
     "full": None, "full_like": None, "new_full": None, "scalar_tensor": None,
+    "zero": 0, "fill": None,
 }  # fmt: skip
 # What an operator's function can take that is not plain, by the operator's name; see `operator`.
 BROADCASTING: set[str] = set()
@@ -88,6 +91,9 @@ class TorchGraph(Graph):
         self.titles = titles
         self.lists: dict[str, list[Value | None]] = {}  # results of nodes that have several
         self.carried_out: dict[str, Value] = {}  # view -> the tensor that has it in memory
+        self.memory: dict[
+            str, list[str]
+        ] = {}  # name -> all the names of its memory, where that was written into
         self.parts: dict[tuple[str, int, int], list[Value]] = {}  # tensor, axis, count -> its equal parts
 
     def numbers(self, value: Value, what: str = "an input") -> np.ndarray:
@@ -136,12 +142,22 @@ class TorchGraph(Graph):
                 self._hold(node, described, folded, before)
             else:
                 self._apply(node, described, function, args, named)
+            if writes(written(node.target)):
+                self._share(self.titles[node.args[0].name], title)
         except (Unsupported, *MISTAKES) as error:
             known_error = isinstance(error, (Unsupported, FbnetError))
             if not isinstance(error, _Behind):
                 text = str(error) if known_error else f"{type(error).__name__}: {error}"
                 self.problems.append(f"{described}: {text}")
             self._shadow(node)
+
+    def _share(self, target: str, title: str) -> None:
+        """A node wrote into its operand: all names of that memory stand for the result from now on."""
+        names = self.memory.setdefault(target, [target])
+        names.append(title)
+        self.memory[title] = names
+        for name in names:
+            self.values[name] = self.values[title]
 
     def argument(self, given: Any, kind: str) -> Any:
         """An argument of a node as the function of an operator of this kind takes it."""
@@ -301,11 +317,6 @@ class _Behind(Unsupported):
     """A node behind one that failed: nothing more can be said about it."""
 
 
-def is_number(meta: Any) -> bool:
-    """Whether a node computes a size, or a number from sizes: torch has done that already."""
-    return isinstance(meta, (int, float, bool)) or type(meta).__name__ in ("SymInt", "SymFloat", "SymBool")
-
-
 def is_constant(g: TorchGraph, node: Any) -> bool:
     """Whether no input of the net goes into a node."""
     tensors = [n for n in node.all_input_nodes if not is_number(n.meta.get("val"))]
@@ -314,86 +325,41 @@ def is_constant(g: TorchGraph, node: Any) -> bool:
     return kind != "" and (kind in FILLED or all(v is not None and v.array is not None for v in values))
 
 
-def name_of(target: Any) -> tuple[str, str]:
-    """('add', 'add.Tensor') of an ATen operator; ('', ...) of what is none."""
-    name = getattr(target, "name", None)
-    text = name() if callable(name) else str(target)
-    namespace, _, rest = text.partition("::")
-    if not rest:
-        return "", getattr(target, "__name__", text)
-    kind = rest.split(".")[0]
-    return (kind, rest) if namespace == "aten" else (text, text)
+# Operators whose result is memory of its own: what is written into it is seen by nobody else.
+FRESH = {
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear",
+    "batch_norm", "layer_norm", "group_norm", "instance_norm", "matmul", "bmm", "add", "sub", "mul", "div", "cat",
+    "stack", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "relu", "sigmoid", "silu", "hardswish",
+    "hardsigmoid", "hardtanh", "gelu", "tanh", "upsample_nearest2d", "upsample_bilinear2d",
+}  # fmt: skip
 
 
-def titles_of(nodes: Sequence[Any]) -> dict[str, str]:
-    """torch node -> what it is called here: the module that computes it, and the operator where that has several."""
-    called = [n for n in nodes if n.op == "call_function"]
-    works = [
-        n for n in called if not is_number(n.meta.get("val")) and n.target is not python_operator.getitem
-    ]
-    kinds: dict[str, set[str]] = {}
-    for n in works:
-        kinds.setdefault(_place(n), set()).add(_kind(n))
-    titles: dict[str, str] = {}
-    taken: set[str] = set()
+def is_simple(program: Any) -> bool:
+    """Whether every operator is in the table, and one that writes into its operand writes where only names look on.
+
+    Those names are given the result; see `TorchGraph.run`. What may be a view of other memory is not simple.
+    """
+    nodes = list(program.graph.nodes)
+    place = {n.name: i for i, n in enumerate(nodes)}
+    names: dict[str, list[Any]] = {}  # node -> all nodes that are names of its memory
     for n in nodes:
-        place = _place(n)
-        if n.op != "call_function":
-            wanted = n.name
-        elif place and len(kinds.get(place, ())) == 1:
-            wanted = place
-        else:
-            wanted = f"{place}.{_kind(n)}" if place else _kind(n)
-        title, number = wanted, 1
-        while title in taken:
-            title, number = f"{wanted}_{number}", number + 1
-        taken.add(title)
-        titles[n.name] = title
-    return titles
-
-
-def _kind(node: Any) -> str:
-    """What a node is called after its operator."""
-    return name_of(node.target)[0].rpartition("::")[2].strip("_") or node.name
-
-
-def _place(node: Any) -> str:
-    """The path of the innermost module that a node was traced in: 'features.0.conv'; '' for the outermost."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    path = str(stack[-1][0]) if stack else ""
-    return "" if path.startswith("_empty") else path
-
-
-def as_value(name: str, tensor: Any) -> Value:
-    """A torch tensor as a constant."""
-    tensor = tensor.detach().cpu()
-    if tensor.dtype.is_floating_point:
-        tensor = tensor.float()
-    if tensor.is_complex() or tensor.is_quantized or tensor.layout != _strided():
-        raise Unsupported(f"{name} is a {tensor.dtype} tensor, {tensor.layout}: plain numbers wanted")
-    array = tensor.contiguous().numpy()
-    return Value(name, array.shape, array=array)
-
-
-def _strided() -> Any:
-    import torch
-
-    return torch.strided
-
-
-def numpy_dtype(dtype: Any) -> np.dtype:
-    """A torch dtype as numpy's; every kind of float is fp32 here."""
-    return dtypes[name_of_dtype(dtype)].storage
-
-
-def name_of_dtype(dtype: Any) -> str:
-    """A torch dtype as fbnet calls it. Raises Unsupported."""
-    if dtype.is_floating_point:
-        return "fp32"
-    name = str(dtype).removeprefix("torch.")
-    if name not in dtypes:
-        raise Unsupported(f"{dtype} is no dtype that is computed with")
-    return name
+        if n.op != "call_function" or n.target is python_operator.getitem or is_number(n.meta.get("val")):
+            continue
+        kind, overload = name_of(n.target)
+        if kind in SILENT or kind in FILLED or kind == "dropout":
+            continue
+        if kind not in operators and overload not in operators:
+            return False
+        if writes(written(n.target)):
+            target = n.args[0]
+            same = names.setdefault(target.name, [target])
+            before = [u for m in same for u in m.users if place[u.name] < place[n.name]]
+            looked = (target, *before)
+            if target.op != "call_function" or any(name_of(m.target)[0] not in FRESH for m in looked):
+                return False
+            same.append(n)
+            names[n.name] = same
+    return True
 
 
 def is_same_shape(a: Sequence[int], b: Sequence[int]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.tensor import Dim
+from ..onnx.arithmetic import reshaped_value
 from ..onnx.graph import Node, Unsupported, Value, same_size
 from ..onnx.moving import permuted, reshaped
 from .graph import TorchGraph, is_same_shape, operator
@@ -47,8 +48,8 @@ def turned(g: TorchGraph, node: Node, x: Value) -> Value:
     return x if x.rank < 2 else _turned(g, x, [*range(x.rank - 2), x.rank - 1, x.rank - 2])
 
 
-@operator("clone", "contiguous", "detach", "alias", "lift_fresh_copy", "lift_fresh", "_to_dense",
-          broadcasts=True, views=True)  # fmt: skip
+@operator("dropout", "feature_dropout", "alpha_dropout", "clone", "contiguous", "detach", "alias", "lift_fresh_copy",
+          "lift_fresh", broadcasts=True, views=True)  # fmt: skip
 def same(g: TorchGraph, node: Node, x: Value, *given: Any, **named: Any) -> Value:
     """How numbers lie in memory is not the net's business."""
     return x
@@ -188,6 +189,36 @@ def _cut(g: TorchGraph, x: Value, axis: int, start: int, end: int, step: int = 1
             parts = g.add("Slice", x, outputs=len(points) + 1, axis=axis, points=points)
             return parts[1 if low else 0]
     return g.add("StridedSlice", x, starts=(start,), ends=(end,), axes=(axis,), steps=(step,))
+
+
+@operator("slice_scatter")
+def slice_scatter(
+    g: TorchGraph, node: Node, x: Value, part: Value, axis: int = 0, start: int | None = None, end: int | None = None,
+    step: int = 1,
+) -> Value:  # fmt: skip
+    """x with `part` in the place of x[start:end]: what is before, the part, and what is behind."""
+    axis %= x.rank
+    if step != 1:
+        raise Unsupported(f"writes in steps of {step}: a range is supported")
+    size = g.number(x.shape[axis])
+    low, high, _ = slice(start, None if end is None else min(g.number(end), END)).indices(size)
+    pieces = [_cut(g, x, axis, 0, low)] if low else []
+    pieces += [part] + ([_cut(g, x, axis, high, size)] if high < size else [])
+    return part if len(pieces) == 1 else g.add("Concat", *pieces, axis=axis)
+
+
+@operator("select_scatter")
+def select_scatter(g: TorchGraph, node: Node, x: Value, part: Value, axis: int, index: int) -> Value:
+    axis %= x.rank
+    place = g.number(index) % g.number(x.shape[axis])
+    thin = reshaped_value(g, part, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
+    return slice_scatter(g, node, x, thin, axis, place, place + 1)
+
+
+@operator("copy", broadcasts=True)
+def copy(g: TorchGraph, node: Node, x: Value, source: Value, non_blocking: bool = False) -> Value:
+    """What is written over x: its numbers are the source's."""
+    return expand(g, node, source)
 
 
 @operator("narrow")

@@ -19,7 +19,7 @@ def batch_norm(
     g: TorchGraph, node: Node, x: Value, scale: Value | None, bias: Value | None, mean: Value | None, var: Value | None,
     *more: Any,
 ) -> list[Value | None]:  # fmt: skip
-    if mean is None or var is None:
+    if mean is None or var is None or (node.type == "batch_norm" and more[0]):
         raise Unsupported("keeps no statistics: it normalises by those of the batch")
     eps = more[2] if node.type != "_native_batch_norm_legit_no_training" else more[1]
     y = g.add("BatchNorm", x, mean, var, eps=eps)

@@ -9,7 +9,7 @@ import fbnet
 import numpy as np
 import pytest
 from fbnet.engine.errors import ConversionError, FileError, InputError, RegistryError
-from fbnet.formats.torch.graph import operator
+from fbnet.formats.torch.graph import operator, operators
 
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
@@ -143,6 +143,54 @@ def test_half_precision_is_computed_in_fp32(settled, numbers):
     assert {str(c.spec.dtype) for c in net.constants.values()} == {"fp32"}
     wanted = module(x).detach().float().numpy()
     np.testing.assert_allclose(net.forward(input=x.float().numpy())["1"], wanted, rtol=5e-3, atol=5e-3)
+
+
+IN_PLACE = {
+    "a chain": lambda x: F.relu_(x * 2).add_(x).mul_(0.5),
+    "read before and after": lambda x: (lambda y: y.sigmoid() + y.relu_() + y)(x * 2),
+    "by another name": lambda x: (lambda y: [y.relu_(), y.add_(1), y * y][2])(x - 0.5),
+    "a view of it": lambda x: (lambda y: [v := y.view(-1), y.relu_(), v][2])(x * 2),
+    "a view by another name": lambda x: (lambda y: [r := y.relu_(), v := y.view(-1), r.add_(1), v][3])(x * 2),
+    "a part of it": lambda x: (lambda y: [y[:, 0].zero_(), y[:, 1:].mul_(3), y][2])(x * 2),
+    "its input": lambda x: x.mul_(2) + 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_what_is_written_in_place(name, numbers):
+    """Whoever looks at the memory later sees what was written, under whatever name."""
+
+    class InPlace(nn.Module):
+        def forward(self, x):
+            return IN_PLACE[name](x)
+
+    x = numbers(2, 3, 4)
+    wanted = IN_PLACE[name](torch.from_numpy(x.copy())).numpy()
+    net = fbnet.convert(InPlace(), torch.from_numpy(x))
+    np.testing.assert_allclose(net.forward(x=x)[net.outputs[0]], wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_an_operator_of_ones_own(numbers):
+    """As in the docs: a function in the table, and the module converts."""
+
+    @torch.library.custom_op("fbnettest::cube", mutates_args=())
+    def cube(x: torch.Tensor) -> torch.Tensor:
+        return x**3
+
+    cube.register_fake(torch.empty_like)
+
+    class Cube(nn.Module):
+        def forward(self, x):
+            return cube(x) + 1
+
+    with pytest.raises(ConversionError, match=r"there is no layer for fbnettest\.cube"):
+        fbnet.convert(Cube(), (2, 3))
+    operator("fbnettest::cube")(lambda g, node, x: g.add("Power", x, power=3.0))
+    try:
+        x = numbers(2, 3)
+        np.testing.assert_allclose(fbnet.convert(Cube(), (2, 3)).forward(x=x)["add"], x**3 + 1, rtol=1e-5)
+    finally:
+        del operators["fbnettest::cube"]
 
 
 class Odd(nn.Module):
