@@ -131,6 +131,14 @@ class Builder:
         kind = self.types.ArrayType(self.vector, rows * columns)
         return Tile(self.ir, self.types.Constant(kind, None), rows, columns)
 
+    def prefetch(self, address) -> None:
+        """To read, into the nearest cache."""
+        i8 = self.types.IntType(8)
+        kinds = [i8.as_pointer(), self.i32, self.i32, self.i32]
+        function = self._declared("llvm.prefetch.p0", self.types.VoidType(), kinds)
+        read, near, data = (self.types.Constant(self.i32, k) for k in (0, 2, 1))
+        self.ir.call(function, [self.pointer(address, i8), read, near, data])
+
     def spin_hint(self) -> None:
         void = self.types.VoidType()
         if self.target.triple.startswith("x86_64"):

@@ -18,7 +18,7 @@ from ...engine.layout import BLOCKED
 from ..conv import Convolution
 from . import simd
 from .fused import finish_of, finishes, keep
-from .tiling import best_tile
+from .tiling import Part, best_parts, best_tile
 
 # numbers of a variant
 ROWS, VECTORS = 6, 2
@@ -27,6 +27,7 @@ CHANNELS = 8  # channels that lie side by side in the input: LANES, or 1 if it i
 
 finish = keep
 
+LINE = 64  # bytes that come into a cache together
 L2_BYTES = 256 << 10  # weights up to this size stay near while all of them pass over each place
 
 
@@ -45,8 +46,9 @@ def serves_plain(call: Call) -> bool | str:
     return serves(call) if channels < call.lanes else f"C={channels} fills a vector"
 
 
-def bind(call: Call) -> Stage:
-    """Weights as (group of VECTORS vectors, C, KH, KW, channel in its block, VECTORS, lanes)."""
+def bind(call: Call) -> list[Stage]:
+    """A stage for each part of the output channels. Weights as (group of VECTORS vectors, C, KH, KW, channel in its
+    block, VECTORS, lanes)."""
     layer, w, lanes = call.layer, call.constants["w"], call.lanes
     (n, c, h, width), (_, m, oh, ow) = call.shape("x"), call.shape("y")
     kh, kw = w.shape[2:]
@@ -55,30 +57,43 @@ def bind(call: Call) -> Stage:
     if kh == kw == 1 and stride == (1, 1) and not any(layer.pad):
         h, width, oh, ow = 1, h * width, 1, oh * ow  # a row has no end that matters
     out_blocks = -(-m // lanes)
-    # a tile of several vectors must not mix groups that see different channels
-    most = out_blocks if layer.group == 1 else max(1, m // layer.group // lanes)
-    tile = best_tile(ow, out_blocks, call.registers, most)
-    starts, span = seen_blocks(m, c, layer.group, tile.vectors * lanes, channels)
-    packed = pack(w, layer.group, tile.vectors, channels, lanes, starts, span)
     bias = np.zeros(out_blocks * lanes, np.float32)
     if call.shape("b") != (0,):
         bias[:m] = call.constants["b"]
     function, alpha, beta = finish_of(layer)
-    strip = (tile.rows - 1) * stride[1] + (kw - 1) * layer.dilation[1] + 1
-    return Stage(
-        dict(
-            x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"),
-            w=Packed(packed), b=Packed(bias), starts=Packed(starts), span=span,
-            strips=Scratch((call.threads, strip * channels)),
-            n=n, c=c, h=h, width=width, oh=oh, ow=ow, kh=kh, kw=kw, stride_h=stride[0],
-            dilation_h=layer.dilation[0], dilation_w=layer.dilation[1], top=top, left=left,
-            strip=strip, alpha=float(alpha), beta=float(beta), groups=out_blocks // tile.vectors,
-            weights_inside=int(packed.nbytes <= L2_BYTES),
-        ),
-        function=simd.variant(
-            direct, ROWS=tile.rows, VECTORS=tile.vectors, STRIDE=stride[1], CHANNELS=channels, finish=function
-        ),
-    )  # fmt: skip
+    stages, first = [], 0
+    for part in parts_of(call, ow, out_blocks):
+        tile, outputs = part.tile, slice(first * lanes, (first + part.blocks) * lanes)
+        # of several groups there is one part
+        starts, span = seen_blocks(w[outputs].shape[0], c, layer.group, tile.vectors * lanes, channels)
+        packed = pack(w[outputs], layer.group, tile.vectors, channels, lanes, starts, span)
+        strip = (tile.rows - 1) * stride[1] + (kw - 1) * layer.dilation[1] + 1
+        stage = Stage(
+            dict(
+                x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"),
+                w=Packed(packed), b=Packed(bias[outputs]), starts=Packed(starts), span=span,
+                strips=Scratch((call.threads, strip * channels)),
+                n=n, c=c, h=h, width=width, oh=oh, ow=ow, kh=kh, kw=kw, stride_h=stride[0],
+                dilation_h=layer.dilation[0], dilation_w=layer.dilation[1], top=top, left=left,
+                strip=strip, alpha=float(alpha), beta=float(beta), first_block=first, out_blocks=out_blocks,
+                groups=part.groups, weights_inside=int(packed.nbytes <= L2_BYTES),
+            ),
+            function=simd.variant(
+                direct, ROWS=tile.rows, VECTORS=tile.vectors, STRIDE=stride[1], CHANNELS=channels, finish=function
+            ),
+        )  # fmt: skip
+        stages.append(stage)
+        first += part.blocks
+    return stages
+
+
+def parts_of(call: Call, places: int, out_blocks: int) -> list[Part]:
+    """The output channels in parts. Of several groups there is one part, and no tile of it mixes groups."""
+    group = call.layer.group
+    if group == 1:
+        return best_parts(places, out_blocks, call.registers)
+    tile = best_tile(places, out_blocks, call.registers, max(1, call.shape("y")[1] // group // call.lanes))
+    return [Part(tile, out_blocks // tile.vectors)]
 
 
 def seen_blocks(m: int, c: int, group: int, outputs: int, channels: int) -> tuple[np.ndarray, int]:
@@ -121,9 +136,12 @@ def pack(
 )  # fmt: skip
 def direct(
     x, y, residual, w, b, starts, span, strips, n, c, h, width, oh, ow, kh, kw, stride_h, dilation_h, dilation_w,
-    top, left, strip, alpha, beta, groups, weights_inside, ith, nth,
+    top, left, strip, alpha, beta, first_block, out_blocks, groups, weights_inside, ith, nth,
 ):  # fmt: skip
-    """One tile after another; the weights in the inner loop if they are few, the places if not."""
+    """One tile after another; the weights in the inner loop if they are few, the places if not.
+
+    Weights are asked for before they are needed, a group ahead.
+    """
     place = CHANNELS * 4  # bytes from one place to the next
     vector = simd.LANES * 4
     blocks = (c + CHANNELS - 1) // CHANNELS
@@ -131,25 +149,35 @@ def direct(
     step = CHANNELS * VECTORS * vector  # bytes of weights for one place of the filter
     across = (ow + ROWS - 1) // ROWS
     tiles = n * oh * across
-    out_blocks = groups * VECTORS
     edge = simd.address(strips) + ith * strip * place
-    for unit in range(tiles * groups * ith // nth, tiles * groups * (ith + 1) // nth):
-        if weights_inside:
-            tile, group = unit // groups, unit % groups
-        else:
-            tile, group = unit % tiles, unit // tiles
-        ox = min(tile % across * ROWS, ow - ROWS)
-        oy, image = tile // across % oh, tile // across // oh
+    first_unit, last_unit = tiles * groups * ith // nth, tiles * groups * (ith + 1) // nth
+    if weights_inside:
+        tile, group = first_unit // groups, first_unit % groups
+    else:
+        tile, group = first_unit % tiles, first_unit // tiles
+    # weights come from far away: at each block of channels, ask for some lines of the next group's
+    group_bytes, lines = span * kh * kw * step, kh * kw * step // LINE
+    ahead = lines if weights_inside else (lines + tiles - 1) // tiles
+    soon = simd.address(w) + (group + 1) * group_bytes
+    column, row, image = tile % across, tile // across % oh, tile // across // oh
+    for _ in range(first_unit, last_unit):
+        ox = min(column * ROWS, ow - ROWS)
+        oy = row
         ix, iy = ox * STRIDE - left, oy * stride_h - top
         over_edge = ix < 0 or ix + strip > width
         first = max(0, (-iy + dilation_h - 1) // dilation_h)
         last = min(kh, (h - iy + dilation_h - 1) // dilation_h)
         t = simd.tile(ROWS, VECTORS)
+        enough = simd.address(w) + min(group + 2, groups) * group_bytes
         for seen in range(span):
             block = starts[group] + seen
             channels = last_channels if block == blocks - 1 else CHANNELS
             rows = simd.address(x) + ((image * blocks + block) * h + iy) * width * place
             weights = simd.address(w) + ((group * span + seen) * kh + first) * kw * step
+            if soon < enough:
+                for line in range(ahead):
+                    simd.prefetch(soon + line * LINE)
+                soon += ahead * LINE
             for ky in range(first, last):
                 inputs = rows + (ky * dilation_h * width + ix) * place
                 if over_edge:
@@ -166,11 +194,27 @@ def direct(
                     inputs += dilation_w * place
                     weights += step
         t = simd.tile_add_row(t, simd.address(b) + group * VECTORS * vector)
-        there = ((image * out_blocks + group * VECTORS) * oh + oy) * ow + ox
+        there = ((image * out_blocks + first_block + group * VECTORS) * oh + oy) * ow + ox
         if residual.size > 0:
             t = simd.tile_add_blocks(t, simd.address(residual) + there * vector, vector, oh * ow * vector)
         t = finish(t, alpha, beta)
         simd.tile_store_blocks(t, simd.address(y) + there * vector, vector, oh * ow * vector)
+        # the next unit: counting on is cheaper than dividing
+        if weights_inside:
+            group += 1
+            if group < groups:
+                continue
+            group = 0
+        column += 1
+        if column == across:
+            column = 0
+            row += 1
+            if row == oh:
+                row = 0
+                image += 1
+                if image == n:
+                    image = 0
+                    group += 1
 
 
 def fill_strip(edge, inputs, ix, width, strip, channels):

@@ -89,6 +89,12 @@ def store_word(b: Builder, address, value):
     b.store_at(value, address, 8)
 
 
+@operation("-(i)")
+def prefetch(b: Builder, address):
+    """Ask for the cache line at address: it will be read soon."""
+    b.prefetch(address)
+
+
 # -- arithmetic --------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from fbnet.engine.errors import FbnetError
 from fbnet.engine.tensor import Spec
 from fbnet.layers.conv import Convolution
 from fbnet.layers.cpu import direct as direct_file
-from fbnet.layers.cpu.tiling import Tile
+from fbnet.layers.cpu.tiling import Part, Tile
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -224,6 +224,22 @@ shapes = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize(("c", "kernel", "n"), [(40, 1, 2), (40, 3, 1), (512, 3, 2)])
+def test_output_channels_in_two_parts(c, kernel, n):
+    """Five blocks are a part of three and one of two; 512 channels of weights are asked for ahead, group by group."""
+    m, pad = 5 * devices["cpu"].lanes, kernel // 2
+    for threads in (1, 3):
+        by(
+            "direct", (n, c, 9, 14), (m, c, kernel, kernel), threads=threads, residual=True,
+            pad=(pad,) * 4, activation="ReLU",
+        )  # fmt: skip
+
+
+def few_parts(places, blocks, registers):
+    tile = few_tiles(places, blocks, registers)
+    return [Part(tile, blocks // tile.vectors)]
+
+
 def few_tiles(places, blocks, registers, most_vectors=4):
     """Tiles of few sizes, so that not every shape has to be compiled for."""
     return Tile(min(places, 3), 2 if blocks % 2 == 0 and most_vectors >= 2 else 1)
@@ -243,6 +259,7 @@ def test_random_shapes_with_whole_numbers_are_exact(s, threads, kernel):
     except FbnetError:
         assume(False)  # the window does not fit
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(direct_file, "best_parts", few_parts)
         patch.setattr(direct_file, "best_tile", few_tiles)
         only = f"cpu/fp32/Convolution/{kernel}"
         plan = plan_as_written(net, devices["cpu"], "fp32", threads, {"x": x.shape}, only)
