@@ -14,6 +14,7 @@ from ...engine.kernel import Call, Packed, Scratch, Stage, kernel
 from ...engine.layout import BLOCKED
 from ..conv import Convolution
 from . import simd
+from .direct import LINE
 from .direct import serves as serves_directly
 from .fused import finish_of, keep
 from .tiling import best_tile
@@ -25,8 +26,9 @@ ROWS, VECTORS = 6, 2  # of the product's tile
 
 finish = keep
 
+ROUND = 12  # divided by the rows of every good tile: 6 x 4, 12 x 2, 6 x 2, 4 x 3
 NEAR_BYTES = 512 << 10  # what a thread's chunk of tiles may take of its cache
-MOST_WEIGHTS = 80 << 20  # bytes of transformed weights, of which each chunk reads all
+MOST_WEIGHTS = {4: 80 << 20, 6: 8 << 20}  # bytes of transformed weights, of which each chunk reads all
 
 
 def serves(m: int):
@@ -39,17 +41,24 @@ def serves(m: int):
         if w[0] < call.lanes or w[1] < call.lanes:
             return f"C={w[1]}, M={w[0]}: too few channels to be worth the transforms"
         _, _, oh, ow = call.shape("y")
-        tiles = -(-oh // m) * -(-ow // m)
+        tiles = _tiles(call, m)
         if oh * ow < 0.6 * tiles * m * m:
             return f"tiles of {m}x{m} fit {oh}x{ow} badly"
         if min(call.shape("y")) == 0:
             return "there is nothing to compute"
         weights = 4 * (m + 2) ** 2 * w[0] * w[1]
-        if weights > MOST_WEIGHTS or tiles < 8:
+        if weights > MOST_WEIGHTS[m] or tiles < 8:
             return f"{tiles} tiles are too few for {weights:,} bytes of transformed weights"
+        if m == 4 and 64 * _tiles(call, 6) < 0.88 * 36 * tiles and serves(6)(call) is True:
+            return "F(6x6, 3x3) needs fewer products here"
         return serves_directly(call)
 
     return predicate
+
+
+def _tiles(call: Call, m: int) -> int:
+    """Tiles of m × m that cover an image of the output."""
+    return -(-call.shape("y")[2] // m) * -(-call.shape("y")[3] // m)
 
 
 def bind(m: int):
@@ -64,6 +73,7 @@ def bind(m: int):
         weights = positions * 4 * blocks * out_blocks * lanes**2
         chunk = _chunk(tiles, positions * 4 * lanes * (blocks + out_blocks), weights, call.threads)
         tile = best_tile(chunk, out_blocks, call.registers)
+        near, back = _odd(blocks * chunk), _odd(out_blocks * chunk)
         full = np.zeros((positions, out_blocks * lanes, blocks * lanes), np.float32)
         full[:, :outputs, :c] = transformed_weights(w, m).reshape(positions, outputs, c)
         split = full.reshape(positions, out_blocks // tile.vectors, tile.vectors * lanes, blocks * lanes)
@@ -75,17 +85,18 @@ def bind(m: int):
             dict(
                 x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"),
                 w=Packed(np.ascontiguousarray(split.transpose(0, 1, 3, 2))), b=Packed(bias),
-                inputs=Scratch((call.threads, positions * blocks * chunk * lanes)),
-                sums=Scratch((call.threads, positions * out_blocks * chunk * lanes)),
+                inputs=Scratch((call.threads, positions * near * lanes)),
+                sums=Scratch((call.threads, positions * back * lanes)),
                 corner=Scratch((call.threads, 2 * positions * lanes)),
                 c=c, h=h, width=width, oh=oh, ow=ow, top=layer.pad[0], left=layer.pad[1],
                 tiles=tiles, down=down, across=across, chunk=chunk, out_blocks=out_blocks,
+                near_size=near, back_size=back,
                 alpha=float(alpha), beta=float(beta),
             ),
             function=simd.variant(
                 winograd, M=m, ROWS=tile.rows, VECTORS=tile.vectors, finish=function,
                 transform_input=simd.variant(transform_input, M=m),
-                transform_output=simd.variant(transform_output, M=m),
+                transform_output=simd.variant(transform_output, M=m), next_tile=simd.variant(next_tile, M=m),
             ),
         )  # fmt: skip
 
@@ -93,10 +104,20 @@ def bind(m: int):
 
 
 def _chunk(tiles: int, bytes_per_tile: int, weights: int, threads: int) -> int:
-    """Tiles of a chunk: as many as stay near, and more where the weights are what does not; chunks of one size."""
-    most = max(8, min(256, max(NEAR_BYTES, weights // 2) // bytes_per_tile))
+    """Tiles of a chunk: as many as stay near, and more where the weights are what does not.
+
+    All chunks are about as large, and as many for each thread. Where there are many tiles a chunk is a multiple of
+    what the product's tiles have rows, so that few variants of the kernel are ever compiled.
+    """
+    most = max(ROUND, min(256, max(NEAR_BYTES, weights // 2) // bytes_per_tile))
     rounds = -(-tiles // (most * threads))
-    return -(-tiles // (rounds * threads))
+    chunk = -(-tiles // (rounds * threads))
+    return chunk if chunk < 2 * ROUND else -(-chunk // ROUND) * ROUND
+
+
+def _odd(vectors: int) -> int:
+    """A distance, in vectors, at which the positions of a tile do not all fall on the same lines of a cache."""
+    return vectors | 1
 
 
 LAYOUTS = {"x": BLOCKED, "y": BLOCKED, "residual": BLOCKED}
@@ -106,7 +127,7 @@ LAYOUTS = {"x": BLOCKED, "y": BLOCKED, "residual": BLOCKED}
 @kernel(Convolution, device="cpu", when=serves(4), bind=bind(4), score=8.0, layouts=LAYOUTS, name="winograd4")
 def winograd(
     x, y, residual, w, b, inputs, sums, corner, c, h, width, oh, ow, top, left, tiles, down, across, chunk,
-    out_blocks, alpha, beta, ith, nth,
+    out_blocks, near_size, back_size, alpha, beta, ith, nth,
 ):  # fmt: skip
     """One chunk of tiles after another; threads share the chunks."""
     positions, vector = (M + 2) * (M + 2), simd.LANES * 4
@@ -114,30 +135,42 @@ def winograd(
     last_channels = c - (blocks - 1) * simd.LANES
     groups = out_blocks // VECTORS
     step = simd.LANES * VECTORS * vector
-    near = simd.address(inputs) + ith * positions * blocks * chunk * vector
-    back = simd.address(sums) + ith * positions * out_blocks * chunk * vector
+    near_step, back_step = near_size * vector, back_size * vector  # bytes from one position to the next
+    near = simd.address(inputs) + ith * positions * near_step
+    back = simd.address(sums) + ith * positions * back_step
     room = simd.address(corner) + ith * 2 * positions * vector
     chunks = (tiles + chunk - 1) // chunk
     for number in range(chunks * ith // nth, chunks * (ith + 1) // nth):
         first = number * chunk
         count = min(chunk, tiles - first)
+        runs = (count + ROWS - 1) // ROWS
+        ahead = (step // LINE + runs - 1) // runs
+        first_x, first_y, first_image = (
+            first % across * M,
+            first // across % down * M,
+            first // (across * down),
+        )
         for block in range(blocks):
+            ix, iy, n = first_x, first_y, first_image
             for k in range(count):
-                tile = first + k
-                oy, ox, image = tile // across % down * M, tile % across * M, tile // (across * down)
-                plane = simd.address(x) + (image * blocks + block) * h * width * vector
+                plane = simd.address(x) + (n * blocks + block) * h * width * vector
                 to = near + (block * chunk + k) * vector
-                transform_input(plane, oy - top, ox - left, h, width, room, to, blocks * chunk * vector)
+                transform_input(plane, iy - top, ix - left, h, width, room, to, near_step)
+                ix, iy, n = next_tile(ix, iy, n, across, down)
         for position in range(positions):
             for group in range(groups):
                 weights = simd.address(w) + (position * groups + group) * blocks * step
+                soon = weights + blocks * step
                 at = 0
                 while at < count:
                     k = max(0, min(at, chunk - ROWS))
                     t = simd.tile(ROWS, VECTORS)
-                    source = near + (position * blocks * chunk + k) * vector
+                    source = near + position * near_step + k * vector
                     row = weights
                     for _ in range(blocks - 1):
+                        for line in range(ahead):
+                            simd.prefetch(soon + line * LINE)
+                        soon += ahead * LINE
                         t = simd.tile_fma_lanes(t, source, vector, row)
                         source += chunk * vector
                         row += step
@@ -146,26 +179,43 @@ def winograd(
                     else:
                         for lane in range(last_channels):
                             t = simd.tile_fma(t, source + lane * 4, vector, row + lane * VECTORS * vector)
-                    target = back + ((position * out_blocks + group * VECTORS) * chunk + k) * vector
+                    target = back + position * back_step + (group * VECTORS * chunk + k) * vector
                     simd.tile_store_blocks(t, target, vector, chunk * vector)
                     at += ROWS
         for block in range(out_blocks):
             bias = simd.address(b) + block * vector
+            ox, oy, n = first_x, first_y, first_image
             for k in range(count):
-                tile = first + k
-                oy, ox, image = tile // across % down * M, tile % across * M, tile // (across * down)
-                source = back + (block * chunk + k) * vector
-                transform_output(source, out_blocks * chunk * vector, room)
-                place = ((image * out_blocks + block) * oh + oy) * ow + ox
+                transform_output(back + (block * chunk + k) * vector, back_step, room)
+                place = ((n * out_blocks + block) * oh + oy) * ow + ox
                 for i in range(min(M, oh - oy)):
-                    for j in range(min(M, ow - ox)):
-                        t = simd.tile(1, 1)
-                        t = simd.tile_add_row(t, room + (i * M + j) * vector)
+                    there, done = (place + i * ow) * vector, room + i * M * vector
+                    if ox + M <= ow:
+                        t = simd.tile_load_add(simd.tile(M, 1), done, vector)
                         t = simd.tile_add_row(t, bias)
-                        there = (place + i * ow + j) * vector
                         if residual.size > 0:
-                            t = simd.tile_add_row(t, simd.address(residual) + there)
+                            t = simd.tile_load_add(t, simd.address(residual) + there, vector)
                         simd.tile_store(finish(t, alpha, beta), simd.address(y) + there, vector)
+                        continue
+                    for j in range(0, (ow - ox) * vector, vector):
+                        t = simd.tile_load_add(simd.tile(1, 1), done + j, vector)
+                        t = simd.tile_add_row(t, bias)
+                        if residual.size > 0:
+                            t = simd.tile_load_add(t, simd.address(residual) + there + j, vector)
+                        simd.tile_store(finish(t, alpha, beta), simd.address(y) + there + j, vector)
+                ox, oy, n = next_tile(ox, oy, n, across, down)
+
+
+def next_tile(x, y, image, across, down):
+    """The place of the tile after the one at (x, y) of an image, along the row, then down, then in the next image."""
+    x += M
+    if x == across * M:
+        x = 0
+        y += M
+        if y == down * M:
+            y = 0
+            image += 1
+    return x, y, image
 
 
 def transform_input(plane, iy, ix, h, width, room, to, step):
