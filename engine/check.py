@@ -15,6 +15,7 @@ from .kernel import candidates
 from .layer import Elementwise, Layer
 from .lower import HostFallback, call_of
 from .net import Net
+from .settings import waiting_for_all_threads
 
 AWKWARD = ((1,), (7,), (13, 127), (0, 3), (3, 5, 7, 1), (2, 16, 8, 9))  # shapes that loops get wrong
 THREADS = (1, 2, 3)
@@ -87,7 +88,7 @@ def _on_device(
                 plan = plan_as_written(
                     net, device, "fp32", threads, shapes, "" if kernel == "reference" else kernel
                 )
-            with plan.session() as session:
+            with waiting_for_all_threads(), plan.session() as session:
                 got = session.run(fed)
                 again = session.run(fed)  # a kernel may leave something behind that spoils the next run
             error = max(

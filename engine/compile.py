@@ -28,6 +28,7 @@ from .plan import Plan
 from .record import record
 from .rewrite import apply, rewrites
 from .settings import debug_level, default_threads
+from .share import Shares
 from .source import fingerprint, text_of_module
 
 PLANS_PER_NET = 8  # the least recently used is forgotten: memory must not grow with the shapes that come by
@@ -131,7 +132,11 @@ def _made(
     refuse_placeholders(net.layers)
     net.specs(shapes)  # first the net as written, so that errors name its own layers
     lean = apply(net) if device.has_kernels else net
-    return _of(net, plan_as_written(lean, device, dtype, threads, shapes), key)
+    specs = lean.specs(shapes)
+    shares = Shares(lean, device, specs, threads, generous=False)
+    return _of(
+        net, record(lean, device, dtype, threads, specs, lower(lean, device, dtype, specs, shares)), key
+    )
 
 
 def plan_as_written(
@@ -142,10 +147,14 @@ def plan_as_written(
     shapes: Mapping[str, Sequence[int]],
     only: str = "",
 ) -> Plan:
-    """A new plan of the net, not rewritten, not looked up and not kept; with one kernel `only`, if named."""
+    """A new plan of the net, not rewritten, not looked up and not kept; with one kernel `only`, if named.
+
+    Every layer is shared by all threads, however small it is.
+    """
     device.load_kernels()
     specs = net.specs(shapes)
-    return record(net, device, dtype, threads, specs, lower(net, device, dtype, specs, threads, only))
+    shares = Shares(net, device, specs, threads, generous=True)
+    return record(net, device, dtype, threads, specs, lower(net, device, dtype, specs, shares, only))
 
 
 def _of(net: Net, plan: Plan, key: str) -> Plan:

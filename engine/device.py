@@ -58,6 +58,10 @@ class Device:
         """Objects that every plan needs besides its kernels, like a replay loop; they come last in a plan."""
         return []
 
+    def seconds(self, macs: int, nbytes: int) -> float:
+        """About how long one thread takes for so many multiply-adds on so many bytes, to share work out by."""
+        return macs / 1e10 + nbytes / 1e10
+
     # -- the six calls -------------------------------------------------------------------------------------
 
     def init(self, plan: Plan) -> Any:

@@ -25,6 +25,7 @@ from .kernel import Call, Kernel, Stage, candidates
 from .layer import Layer, layers
 from .layout import PLAIN, SAME, same_bytes, stored_name
 from .net import Net
+from .share import Shares
 from .tensor import Spec
 
 REORDER = 1.0  # what an input in another layout than the kernel's takes off its score
@@ -40,7 +41,8 @@ class Lowered:
 
     The layer's inputs and outputs are tensors as they are stored: 'conv1@blocked'.
 
-    alias  the output is the input's bytes: no work, no stages
+    alias    the output is the input's bytes: no work, no stages
+    threads  how many are to share the work, at most
     """
 
     layer: Layer
@@ -48,6 +50,7 @@ class Lowered:
     stages: list[Stage]
     why: str
     alias: bool = False
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,13 @@ class LoweredNet:
 
 
 def lower(
-    net: Net, device: Device, dtype: str, specs: Mapping[str, Spec], threads: int, only: str = ""
+    net: Net, device: Device, dtype: str, specs: Mapping[str, Spec], shares: Shares, only: str = ""
 ) -> LoweredNet:
     """Choose for every layer of the net. `specs` are concrete. Raises CompileError.
 
     only  a kernel's registered name: no other is considered for its layer type, as when it is to be tested
     """
-    lowering = _Lowering(net, device, dtype, specs, threads, only)
+    lowering = _Lowering(net, device, dtype, specs, shares, only)
     for layer in net.layers:
         lowering.add(layer)
     for output in net.outputs:
@@ -113,9 +116,9 @@ class _Lowering:
     """The state of lowering a net: what is lowered so far, and in which layouts each tensor is there."""
 
     def __init__(
-        self, net: Net, device: Device, dtype: str, specs: Mapping[str, Spec], threads: int, only: str
+        self, net: Net, device: Device, dtype: str, specs: Mapping[str, Spec], shares: Shares, only: str
     ):
-        self.net, self.device, self.dtype, self.threads, self.only = net, device, dtype, threads, only
+        self.net, self.device, self.dtype, self.shares, self.only = net, device, dtype, shares, only
         self.items: list[Lowered] = []
         self.logical = specs
         self.specs = dict(specs)  # by stored name
@@ -180,7 +183,7 @@ class _Lowering:
         return same_bytes(self.logical[tensor].concrete.shape, a, b, self.device.lanes)
 
     def _call(self, layer: Layer, layouts: Mapping[str, str]) -> Call:
-        return call_of(layer, self.net, self.logical, self.threads, self.device, layouts)
+        return call_of(layer, self.net, self.logical, self.shares.of(layer), self.device, layouts)
 
     def _emit(self, layer: Layer, kernel: Kernel | None, layouts: Mapping[str, str], why: str) -> None:
         inputs = tuple(
@@ -193,7 +196,7 @@ class _Lowering:
             for result, tensor in zip(layer.output_names(), layer.outputs, strict=True)
         )
         placed = layer.replace(inputs=inputs, outputs=outputs)
-        self.items.append(Lowered(placed, kernel, stages, why, layer.alias))
+        self.items.append(Lowered(placed, kernel, stages, why, layer.alias, self.shares.of(layer)))
 
     def stored(self, tensor: str, layout: str) -> str:
         """The stored name of a tensor in a layout, after a reorder if it is not there in it yet."""
@@ -215,7 +218,8 @@ class _Lowering:
             if kernel is None:
                 raise CompileError(f"{self.device.name} cannot bring {tensor!r} from {source} to {layout}")
             call = replace(self._call(reorder, wanted), layouts=wanted)
-            self.items.append(Lowered(item, kernel, kernel.stages(call), f"{source} to {layout}"))
+            why = f"{source} to {layout}"
+            self.items.append(Lowered(item, kernel, kernel.stages(call), why, threads=call.threads))
         return stored_name(tensor, layout)
 
     def _written(self, tensor: str, layout: str) -> str:

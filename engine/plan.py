@@ -26,7 +26,7 @@ from .net import Net
 from .tensor import Spec
 
 ARENA = 0
-_MAGIC = b"FBPLAN01"
+_MAGIC = b"FBPLAN02"
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Step:
     entry        which of the plan's objects to call; -1 for a reference
     words        the argument block; words that are addresses hold an offset
     relocations  (index, region): words[index] is to become region's address + words[index]
+    threads      how many threads are to share the call, at most
     """
 
     layer: str
@@ -53,6 +54,7 @@ class Step:
     entry: int = -1
     words: tuple[int, ...] = ()
     relocations: tuple[tuple[int, int], ...] = ()
+    threads: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +135,7 @@ class Plan:
             },
             "constants": [c if isinstance(c, str) else next(packed) for c in self.constants],
             "objects": [len(o) for o in self.objects],
-            "steps": [[s.layer, s.kernel, s.entry, s.words, s.relocations] for s in self.steps],
+            "steps": [[s.layer, s.kernel, s.entry, s.words, s.relocations, s.threads] for s in self.steps],
             "notes": dict(self.notes),
         }
         text = json.dumps(header).encode()
@@ -186,8 +188,8 @@ class Plan:
             constants=constants,
             objects=objects,
             steps=[
-                Step(layer, kernel, entry, tuple(words), tuple((i, r) for i, r in relocations))
-                for layer, kernel, entry, words, relocations in header["steps"]
+                Step(layer, kernel, entry, tuple(words), tuple((i, r) for i, r in relocations), shared)
+                for layer, kernel, entry, words, relocations, shared in header["steps"]
             ],
             arena_bytes=header["arena"],
             notes=header["notes"],

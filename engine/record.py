@@ -99,7 +99,8 @@ class _Writer:
                 Parameter(name, "array", dtype, len(shape), split, same if same != name else "")
             )
         entry = self._entry(stage, parameters)
-        return Step(item.layer.name, item.kernel.name, entry, tuple(map(int, words)), tuple(relocations))
+        numbers, places = tuple(map(int, words)), tuple(relocations)
+        return Step(item.layer.name, item.kernel.name, entry, numbers, places, item.threads)
 
     def _array(
         self,

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+_all_threads: ContextVar[bool] = ContextVar("fbnet_all_threads", default=False)
 _debug: ContextVar[int | None] = ContextVar("fbnet_debug", default=None)
 
 
@@ -40,6 +41,24 @@ def debug(level: int) -> Iterator[None]:
         yield
     finally:
         _debug.reset(token)
+
+
+def all_threads() -> bool:
+    """Whether sessions that are made now wait for all their threads at every step that is to be shared."""
+    return _all_threads.get()
+
+
+@contextmanager
+def waiting_for_all_threads() -> Iterator[None]:
+    """In sessions made in this block no step begins before all its threads are there, as a test of sharing wants it.
+
+    Else a thread that still wakes up joins at a later step.
+    """
+    token = _all_threads.set(True)
+    try:
+        yield
+    finally:
+        _all_threads.reset(token)
 
 
 def cache_folder() -> Path:

@@ -17,6 +17,7 @@ from ...engine.errors import DeviceError
 from ...engine.kernel import Parameter
 from ...engine.plan import Plan, Step
 from .loader import load
+from .replay import CONTROL_WORDS
 from .target import host
 from .threads import Team
 
@@ -24,16 +25,17 @@ from .threads import Team
 class Segment:
     """Steps in a row that run natively: their table, and the control block that replay reads.
 
-    table    (entry address, argument block address) of each step
-    control  COUNT, STEPS, SYNC, YIELD, ARRIVED: see replay.py
+    table    (entry address, argument block address, threads) of each step
+    control  COUNT, STEPS, SYNC, WAIT: see replay.py
     """
 
     def __init__(self, steps: Sequence[Step], arena: Arena, entries: Sequence[int]):
         self.blocks = [_argument_block(step, arena) for step in steps]
         self.table = np.array(
-            [[entries[s.entry], b.ctypes.data] for s, b in zip(steps, self.blocks, strict=True)], np.int64
+            [[entries[s.entry], b.ctypes.data, s.threads] for s, b in zip(steps, self.blocks, strict=True)],
+            np.int64,
         )
-        self.control = np.zeros(5, np.int64)
+        self.control = np.zeros(CONTROL_WORDS, np.int64)
         self.control[:2] = len(steps), self.table.ctypes.data
 
     def alone(self, index: int) -> np.ndarray:
@@ -102,6 +104,10 @@ class Cpu(Device):
         sync = [Parameter("sync", "block"), *control[1:]]
         return [self.compile_kernel(replay.run, control)[1], self.compile_kernel(replay.work, sync)[1]]
 
+    def seconds(self, macs: int, nbytes: int) -> float:
+        """At two thirds of what two multiply-adds a cycle would give, and from a cache beyond the nearest."""
+        return macs / (4e9 * self.lanes) + nbytes / 2e10
+
     # -- the six calls -------------------------------------------------------------------------------------
 
     def init(self, plan: Plan) -> Handle:
@@ -122,7 +128,8 @@ class Cpu(Device):
         for native, steps in groupby(plan.steps, key=lambda s: s.entry >= 0):
             group = list(steps)
             handle.work += [Segment(group, handle.arena, entries)] if native else [s.layer for s in group]
-        handle.team = Team(plan.threads, run=entries[-2], work=entries[-1])
+        widest = max((step.threads for step in plan.steps), default=1)
+        handle.team = Team(widest, run=entries[-2], work=entries[-1])
 
     def set_tensor(self, handle: Handle, name: str, array: np.ndarray) -> None:
         _prepared(handle).write(name, array)

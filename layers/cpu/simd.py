@@ -205,6 +205,18 @@ def atomic_add(b: Builder, address, amount):
     return b.ir.atomic_rmw("add", b.pointer(address, b.i64), amount, "seq_cst")
 
 
+@operation("-(ii)")
+def atomic_store(b: Builder, address, value):
+    b.ir.store_atomic(value, b.pointer(address, b.i64), "seq_cst", 8)
+
+
+@operation("i(iii)")
+def compare_exchange(b: Builder, address, wanted, value):
+    """Put `value` where `wanted` is, at once; returns what was there before."""
+    pair = b.ir.cmpxchg(b.pointer(address, b.i64), wanted, value, "seq_cst", "seq_cst")
+    return b.ir.extract_value(pair, 0)
+
+
 @operation("i(i)")
 def atomic_load(b: Builder, address):
     return b.ir.load_atomic(b.pointer(address, b.i64), "seq_cst", 8)

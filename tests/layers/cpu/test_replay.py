@@ -6,12 +6,19 @@ from fbnet.layers.cpu.symbols import undefined
 
 
 def test_words_do_not_overlap():
-    control = [replay.COUNT, replay.STEPS, replay.SYNC, replay.YIELD, replay.ARRIVED]
+    control = [replay.COUNT, replay.STEPS, replay.SYNC, replay.WAIT]
     assert sorted(control) == [8 * i for i in range(replay.CONTROL_WORDS)]
-    # what one thread writes and another spins on are lines of their own
-    lines = [replay.GENERATION, replay.ARRIVALS, replay.CONTROL, replay.SEEN]
-    assert [at // replay.SYNC_LINE for at in lines] == [0, 1, 2, 3]
-    assert replay.STOP // replay.SYNC_LINE == replay.CONTROL // replay.SYNC_LINE  # both are seldom written
+    assert len({replay.TABLE, replay.STOP, replay.YIELD}) == 3
+    # a slot, on which a thread spins, shares its line with nothing
+    assert (
+        max(replay.TABLE, replay.STOP, replay.YIELD) < replay.SLOTS and replay.SLOTS % replay.SYNC_LINE == 0
+    )
+
+
+def test_an_order_is_no_state():
+    least = 1 << replay.STEP_SHIFT
+    assert least > replay.CLAIMED > replay.READY > replay.AWAY == 0
+    assert replay.STEP_SHIFT == 2 * replay.MEMBERS_SHIFT  # 4095 members, and 4095 to be told apart
 
 
 def test_its_objects_are_small_and_closed():

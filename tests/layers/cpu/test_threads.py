@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fbnet.engine.device import devices
 from fbnet.engine.kernel import Parameter
+from fbnet.engine.settings import waiting_for_all_threads
 from fbnet.layers.cpu import replay, simd
 from fbnet.layers.cpu.codegen import compile_object
 from fbnet.layers.cpu.loader import load
@@ -17,10 +18,10 @@ from fbnet.layers.cpu.threads import Team
 
 
 def mark(words, ith, nth):
-    """words = [who ran last: everyone before must have written it, how often out of step, one word for each thread]."""
+    """words = [how often out of step, how often each thread was here]."""
     for k in range(nth):  # all threads have done as many steps as this one, or are one ahead
         ahead = words[1 + k] - words[1 + ith]
-        if ahead < 0 or ahead > 1:
+        if (ahead < 0 or ahead > 1) and nth == words.size - 1:
             words[0] += 1
     simd.atomic_add(simd.address(words) + 8 + 8 * ith, 1)
 
@@ -42,15 +43,23 @@ class Steps:
     def __init__(self, count: int, size: int):
         self.words = np.zeros(1 + size, np.int64)
         self.block = np.array([self.words.ctypes.data, len(self.words)], np.int64)
-        self.table = np.array([[loaded()[0][0], self.block.ctypes.data]] * count, np.int64).reshape(count, 2)
+        step = [loaded()[0][0], self.block.ctypes.data, size]
+        self.table = np.array([step] * count, np.int64).reshape(count, replay.STEP_WORDS)
         self.control = np.zeros(replay.CONTROL_WORDS, np.int64)
         self.control[:2] = count, self.table.ctypes.data
 
 
+def team_of(size: int, wait: bool = True) -> Team:
+    (_, run, work), _memory = loaded()
+    if not wait:
+        return Team(size, run=run, work=work)
+    with waiting_for_all_threads():
+        return Team(size, run=run, work=work)
+
+
 @pytest.fixture(params=[1, 2, 3, 8])
 def team(request):
-    (_, run, work), _memory = loaded()
-    made = Team(request.param, run=run, work=work)
+    made = team_of(request.param)
     yield made
     made.close()
 
@@ -71,6 +80,31 @@ def test_no_steps_are_done_at_once(team):
     assert set(steps.words[1:]) == {15}
 
 
+def test_who_wakes_up_is_not_waited_for():
+    """Without waiting the leader does every step, and the workers join when they are there."""
+    team, steps = team_of(3, wait=False), Steps(20, 3)
+    try:
+        for turn in range(1, 30):
+            team.replay(steps.control)
+            leader, *others = steps.words[1:].tolist()
+            assert leader == 20 * turn and all(0 <= count <= leader for count in others)
+        deadline = time.monotonic() + 30
+        while 0 in steps.words[1:] and time.monotonic() < deadline:
+            team.replay(steps.control)
+        assert 0 not in steps.words[1:]
+    finally:
+        team.close()
+
+
+def test_a_step_for_fewer_threads():
+    team, steps = team_of(4), Steps(3, 4)
+    steps.table[:, 2] = 4, 2, 1
+    team.replay(steps.control)
+    team.close()
+    leader, *others = steps.words[1:].tolist()
+    assert leader == 3 and sorted(others) == [1, 1, 2]
+
+
 def test_two_control_blocks_take_turns(team):
     """As in a session with a layer on the host between two native parts."""
     one, two = Steps(2, team.size), Steps(5, team.size)
@@ -89,26 +123,24 @@ def test_after_any_pause(team):
 
 
 def test_it_closes_awake_asleep_and_twice(thread_count):
-    (_, run, work), _memory = loaded()
     before = thread_count()
     for pause in (0, 0.0005, 0.05):
-        team, steps = Team(3, run=run, work=work), Steps(2, 3)
+        team, steps = team_of(3), Steps(2, 3)
         team.replay(steps.control)
         time.sleep(pause)
         team.close()
         team.close()
         assert thread_count() == before
-    Team(4, run=run, work=work).close()  # without ever having run
+    team_of(4).close()  # without ever having run
     assert thread_count() == before
 
 
 def test_many_teams_on_few_cores():
     """Eight teams of three on this machine: the barrier offers the processor instead of holding it."""
-    (_, run, work), _memory = loaded()
     wrong = []
 
     def one():
-        team, steps = Team(3, run=run, work=work), Steps(20, 3)
+        team, steps = team_of(3), Steps(20, 3)
         for _ in range(20):
             team.replay(steps.control)
         team.close()
@@ -125,8 +157,7 @@ def test_many_teams_on_few_cores():
 
 def test_pythons_lock_is_free_meanwhile():
     """Another Python thread gets on while steps run natively."""
-    (_, run, work), _memory = loaded()
-    team, steps = Team(2, run=run, work=work), Steps(300_000, 2)
+    team, steps = team_of(2), Steps(300_000, 2)
     counted, done = [0], threading.Event()
 
     def count():
