@@ -11,8 +11,7 @@ import mmap
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
+from dataclasses import dataclass
 from threading import RLock
 
 from .cache import Cache
@@ -22,14 +21,15 @@ from .dtype import dtypes
 from .errors import FileError, InputError, ShapeError
 from .kernel import kernels
 from .layer import layers
-from .lower import lower, warn_of_fallback
+from .lower import MAX_WORKSPACE, lower, warn_of_fallback
 from .net import Net
 from .plan import Plan
 from .record import record
 from .rewrite import apply, rewrites
-from .settings import debug_level, default_threads
+from .settings import debug_level, default_threads, tuning
 from .share import Shares
-from .source import fingerprint, text_of_module
+from .source import fingerprint, package_digest, text_of_module
+from .tune import Tuner
 
 PLANS_PER_NET = 8  # the least recently used is forgotten: memory must not grow with the shapes that come by
 
@@ -48,14 +48,30 @@ class _Kept:
         return vars(net).setdefault("_kept", _Kept())
 
 
+@dataclass(frozen=True)
+class How:
+    """What a caller may wish of a plan: see compile_net."""
+
+    dtype: str
+    threads: int
+    tune: bool
+    max_workspace: int
+
+
 def compile_net(
     net: Net,
     device: str = "cpu",
     dtype: str = "fp32",
     threads: int | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    *,
+    tune: bool | None = None,
+    max_workspace: int = MAX_WORKSPACE,
 ) -> Plan:
     """The plan of a net for a device, dtype, number of threads and input shapes (default: its usual ones).
+
+    tune           measure which kernels are the fastest, instead of going by their scores; default: the setting
+    max_workspace  bytes of working memory that a step may take, where another kernel takes less
 
     Raises RegistryError, ShapeError, InputError, CompileError.
     """
@@ -73,13 +89,14 @@ def compile_net(
             raise ShapeError(
                 f"input {name!r} is {net.inputs[name]}, but was asked for in shape {list(full[name])}"
             )
-    quick = repr((device, dtype, threads, full, chosen.target))
+    how = How(dtype, threads, tuning() if tune is None else tune, max_workspace)
+    quick = repr((device, how, full, chosen.target))
     kept = _Kept.of(net)
     with kept.lock:
         if quick in kept.plans:
             kept.plans.move_to_end(quick)
             return kept.plans[quick]
-        plan = _found_or_made(net, chosen, dtype, threads, full)
+        plan = _found_or_made(net, chosen, how, full)
         kept.plans[quick] = plan
         while len(kept.plans) > PLANS_PER_NET:
             kept.plans.popitem(last=False)[1].rest()
@@ -96,25 +113,23 @@ def trim(net: Net) -> None:
             kept.plans.popitem()[1].rest()
 
 
-def plan_key(net: Net, device: Device, dtype: str, threads: int, shapes: Mapping[str, Sequence[int]]) -> str:
+def plan_key(net: Net, device: Device, how: How, shapes: Mapping[str, Sequence[int]]) -> str:
     """32 hex digits that name everything a plan depends on."""
-    parts = [net.digest, repr(sorted(shapes.items())), device.name, dtype, str(threads), device.target]
-    parts += [_sources(), *_foreign_sources()]
+    parts = [net.digest, repr(sorted(shapes.items())), device.name, repr(how), device.target]
+    parts += [package_digest(), *_foreign_sources()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _found_or_made(
-    net: Net, device: Device, dtype: str, threads: int, shapes: Mapping[str, Sequence[int]]
-) -> Plan:
+def _found_or_made(net: Net, device: Device, how: How, shapes: Mapping[str, Sequence[int]]) -> Plan:
     if not device.has_kernels:
-        return _made(net, device, dtype, threads, shapes, "")
-    key = plan_key(net, device, dtype, threads, shapes)
+        return _made(net, device, how, shapes, "")
+    key = plan_key(net, device, how, shapes)
     plan = _embedded(net, key) or _stored(net, key)
     if plan is None:
         with _on_disk.locked(key):  # another process may be making it at this moment
             plan = _stored(net, key)
             if plan is None:
-                plan = _made(net, device, dtype, threads, shapes, key)
+                plan = _made(net, device, how, shapes, key)
                 _on_disk.put(key, plan.chunks())
                 return plan
     if any(step.entry < 0 for step in plan.steps):  # they name layers of the rewritten net
@@ -125,18 +140,16 @@ def _found_or_made(
     return plan
 
 
-def _made(
-    net: Net, device: Device, dtype: str, threads: int, shapes: Mapping[str, Sequence[int]], key: str
-) -> Plan:
+def _made(net: Net, device: Device, how: How, shapes: Mapping[str, Sequence[int]], key: str) -> Plan:
     device.load_kernels()
     refuse_placeholders(net.layers)
     net.specs(shapes)  # first the net as written, so that errors name its own layers
     lean = apply(net) if device.has_kernels else net
     specs = lean.specs(shapes)
-    shares = Shares(lean, device, specs, threads, generous=False)
-    return _of(
-        net, record(lean, device, dtype, threads, specs, lower(lean, device, dtype, specs, shares)), key
-    )
+    shares = Shares(lean, device, specs, how.threads, generous=False)
+    fastest = Tuner(lean, device, how.dtype, specs).fastest if how.tune else None
+    lowered = lower(lean, device, how.dtype, specs, shares, fastest=fastest, max_workspace=how.max_workspace)
+    return _of(net, record(lean, device, how.dtype, how.threads, specs, lowered), key)
 
 
 def plan_as_written(
@@ -202,17 +215,6 @@ def _embedded(net: Net, key: str) -> Plan | None:
         return Plan.read(net, blob) if blob is not None else None
     except FileError:  # a plan can always be made again
         return None
-
-
-@lru_cache
-def _sources() -> str:
-    """A digest of every source file that decides what a plan looks like."""
-    root = Path(__file__).parent.parent
-    files = sorted([*(root / "engine").glob("*.py"), *(root / "layers").rglob("*.py")])
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _foreign_sources() -> list[str]:

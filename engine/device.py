@@ -34,6 +34,7 @@ class Device:
     )
     registers: int = 16
     host_threads: ClassVar[bool] = True  # False: a plan's number of threads changes nothing
+    can_time: ClassVar[bool] = False  # True: time_steps works, so that kernels can be chosen by measuring
     reorder: ClassVar[str] = ""  # type of the layer that brings a tensor from one layout to another
 
     def available(self) -> bool:
@@ -61,6 +62,10 @@ class Device:
     def seconds(self, macs: int, nbytes: int) -> float:
         """About how long one thread takes for so many multiply-adds on so many bytes, to share work out by."""
         return macs / 1e10 + nbytes / 1e10
+
+    def time_steps(self, handle: Any, rounds: int) -> list[float]:
+        """The median seconds of each step of the handle's plan over `rounds` whole runs."""
+        raise NotImplementedError
 
     # -- the six calls -------------------------------------------------------------------------------------
 

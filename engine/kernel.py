@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from .dtype import dtypes
 from .errors import CompileError
 from .layer import Elementwise, Layer
 from .layout import PLAIN, SAME, stored_shape
@@ -77,6 +78,12 @@ class Stage:
     split: Sequence[str] | None = None
     function: Callable | None = None
     lies: tuple[str, str, int] | None = None
+
+    @property
+    def workspace(self) -> int:
+        """Bytes of working memory that the stage asks for."""
+        scratch = [value for value in self.params.values() if isinstance(value, Scratch)]
+        return sum(prod(s.shape) * dtypes[s.dtype].itemsize for s in scratch)
 
 
 @dataclass(frozen=True)

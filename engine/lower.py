@@ -14,7 +14,7 @@ is no work where both layouts are the same bytes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,9 +25,11 @@ from .kernel import Call, Kernel, Stage, candidates
 from .layer import Layer, layers
 from .layout import PLAIN, SAME, same_bytes, stored_name
 from .net import Net
+from .progress import report
 from .share import Shares
 from .tensor import Spec
 
+MAX_WORKSPACE = 64 << 20  # bytes that a step's working memory may take, if the caller does not say
 REORDER = 1.0  # what an input in another layout than the kernel's takes off its score
 
 
@@ -54,6 +56,16 @@ class Lowered:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A kernel for a layer, or None; the layouts of its parameters, its stages, and why it was chosen."""
+
+    kernel: Kernel | None
+    layouts: Mapping[str, str]
+    stages: list[Stage]
+    why: str
+
+
+@dataclass(frozen=True)
 class LoweredNet:
     """The lowered layers in order, and of every stored tensor its Spec and layout."""
 
@@ -62,15 +74,29 @@ class LoweredNet:
     layouts: dict[str, str]
 
 
+Fastest = Callable[[Layer, Sequence[Kernel], int], tuple[Kernel, str]]
+
+
 def lower(
-    net: Net, device: Device, dtype: str, specs: Mapping[str, Spec], shares: Shares, only: str = ""
+    net: Net,
+    device: Device,
+    dtype: str,
+    specs: Mapping[str, Spec],
+    shares: Shares,
+    only: str = "",
+    *,
+    fastest: Fastest | None = None,
+    max_workspace: int = MAX_WORKSPACE,
 ) -> LoweredNet:
     """Choose for every layer of the net. `specs` are concrete. Raises CompileError.
 
-    only  a kernel's registered name: no other is considered for its layer type, as when it is to be tested
+    only           a kernel's registered name: no other is considered for its layer type, as when it is to be tested
+    fastest        (layer, kernels in the order of their scores, threads) -> one of them, and why; else the first
+    max_workspace  bytes of working memory that a step may take, unless no kernel takes less
     """
-    lowering = _Lowering(net, device, dtype, specs, shares, only)
-    for layer in net.layers:
+    lowering = _Lowering(net, device, dtype, specs, shares, only, fastest, max_workspace)
+    for number, layer in enumerate(net.layers):
+        report(str(layer), number, len(net.layers))
         lowering.add(layer)
     for output in net.outputs:
         lowering.stored(output, PLAIN)
@@ -116,8 +142,17 @@ class _Lowering:
     """The state of lowering a net: what is lowered so far, and in which layouts each tensor is there."""
 
     def __init__(
-        self, net: Net, device: Device, dtype: str, specs: Mapping[str, Spec], shares: Shares, only: str
+        self,
+        net: Net,
+        device: Device,
+        dtype: str,
+        specs: Mapping[str, Spec],
+        shares: Shares,
+        only: str,
+        fastest: Fastest | None,
+        max_workspace: int,
     ):
+        self.fastest, self.max_workspace = fastest, max_workspace
         self.net, self.device, self.dtype, self.shares, self.only = net, device, dtype, shares, only
         self.items: list[Lowered] = []
         self.logical = specs
@@ -128,17 +163,16 @@ class _Lowering:
     def add(self, layer: Layer) -> None:
         """Lower one layer, and what must come before it."""
         if layer.alias:
-            self._emit(layer, None, {}, "an alias")
+            self._emit(layer, Choice(None, {}, [], "an alias"))
             return
-        kernel, layouts, why = self._choose(layer)
-        if kernel is None and self.device.has_kernels:
-            warn_of_fallback(layer, why)
-        self._emit(layer, kernel, layouts, why)
+        choice = self._choose(layer)
+        if choice.kernel is None and self.device.has_kernels:
+            warn_of_fallback(layer, choice.why)
+        self._emit(layer, choice)
 
-    def _choose(self, layer: Layer) -> tuple[Kernel | None, dict[str, str], str]:
-        """(kernel or None, layouts by parameter, why)."""
+    def _choose(self, layer: Layer) -> Choice:
         if not self.device.has_kernels:
-            return None, {}, f"{self.device.name} runs every layer by its reference"
+            return Choice(None, {}, [], f"{self.device.name} runs every layer by its reference")
         choices = [
             (kernel, self._layouts(layer, kernel))
             for kernel in candidates(layer, self.device.name, self.dtype)
@@ -146,17 +180,36 @@ class _Lowering:
         ]
         choices.sort(key=lambda choice: REORDER * self._reorders(layer, choice[1]) - choice[0].score)
         refusals: list[str] = []
+        serving: list[tuple[Kernel, dict[str, str]]] = []
         for kernel, layouts in choices:
             reason = kernel.refuses(self._call(layer, layouts))
             if not reason:
-                why = f"score {kernel.score:g}" + "".join(f"; not {r}" for r in refusals)
-                return kernel, layouts, why
-            refusals.append(f"{kernel.name.split('/')[-1]}: {reason}")
-        return (
-            None,
-            {},
-            "; ".join(refusals) or f"no kernel for {layer.type} on {self.device.name} in {self.dtype}",
-        )
+                serving.append((kernel, layouts))
+            elif not serving:
+                refusals.append(f"{kernel.name.split('/')[-1]}: {reason}")
+        if not serving:
+            nothing = f"no kernel for {layer.type} on {self.device.name} in {self.dtype}"
+            return Choice(None, {}, [], "; ".join(refusals) or nothing)
+        return self._first_that_fits(layer, serving, refusals)
+
+    def _first_that_fits(
+        self, layer: Layer, serving: list[tuple[Kernel, dict[str, str]]], refusals: list[str]
+    ) -> Choice:
+        """Of the kernels that serve a layer the best one, by measurement if that is asked for, within the workspace."""
+        (best, layouts), why = serving[0], f"score {serving[0][0].score:g}"
+        if self.fastest is not None:  # of those that want their tensors alike: layouts are chosen by score
+            alike = [k for k, wanted in serving if wanted == layouts]
+            best, measured = self.fastest(layer, alike, self.shares.of(layer))
+            why = measured or why
+        serving.sort(key=lambda choice: choice[0] is not best)  # the others stay in their order
+        for kernel, layouts in serving:
+            stages = kernel.stages(self._call(layer, layouts))
+            needed = max((stage.workspace for stage in stages), default=0)
+            if needed <= self.max_workspace or len(serving) == 1:
+                reasons = "".join(f"; not {r}" for r in refusals)
+                return Choice(kernel, layouts, stages, (why if kernel is best else "it fits") + reasons)
+            refusals.append(f"{kernel.name.split('/')[-1]}: it needs {needed:,} bytes of workspace")
+        return Choice(kernel, layouts, stages, "; ".join(refusals))
 
     def _layouts(self, layer: Layer, kernel: Kernel) -> dict[str, str]:
         """The layouts that a kernel would work in here; SAME is the one that most of its inputs have already."""
@@ -185,18 +238,18 @@ class _Lowering:
     def _call(self, layer: Layer, layouts: Mapping[str, str]) -> Call:
         return call_of(layer, self.net, self.logical, self.shares.of(layer), self.device, layouts)
 
-    def _emit(self, layer: Layer, kernel: Kernel | None, layouts: Mapping[str, str], why: str) -> None:
+    def _emit(self, layer: Layer, choice: Choice) -> None:
         inputs = tuple(
-            self.stored(tensor, layouts.get(name, PLAIN)) if tensor else tensor
+            self.stored(tensor, choice.layouts.get(name, PLAIN)) if tensor else tensor
             for name, tensor in zip(layer.input_names(), layer.inputs, strict=True)
         )
-        stages = kernel.stages(self._call(layer, layouts)) if kernel else []
         outputs = tuple(
-            self._written(tensor, layouts.get(result, PLAIN))
+            self._written(tensor, choice.layouts.get(result, PLAIN))
             for result, tensor in zip(layer.output_names(), layer.outputs, strict=True)
         )
         placed = layer.replace(inputs=inputs, outputs=outputs)
-        self.items.append(Lowered(placed, kernel, stages, why, layer.alias, self.shares.of(layer)))
+        threads = self.shares.of(layer)
+        self.items.append(Lowered(placed, choice.kernel, choice.stages, choice.why, layer.alias, threads))
 
     def stored(self, tensor: str, layout: str) -> str:
         """The stored name of a tensor in a layout, after a reorder if it is not there in it yet."""

@@ -163,14 +163,17 @@ class Net:
         dtype: str = "fp32",
         threads: int | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None,
+        **wishes: Any,
     ) -> Plan:
         """The Plan of this net for a device, dtype, number of threads and input shapes (default: the usual ones).
 
-        Found in memory or on disk if it was made before. Raises RegistryError, ShapeError, InputError, CompileError.
+        `tune=False` chooses kernels by their scores and not by measuring, `max_workspace=bytes` limits the working
+        memory of a step. Found in memory or on disk if it was made before. Raises RegistryError, ShapeError,
+        InputError, CompileError.
         """
         from .compile import compile_net
 
-        return compile_net(self, device, dtype, threads, shapes)
+        return compile_net(self, device, dtype, threads, shapes, **wishes)
 
     # -- shapes --------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ FBNET_DEBUG    0 to 5: 1 plan, 2 time and kernel of each layer, 3 range of each 
                4 compare each layer with its reference, 5 the code generated for a kernel
 FBNET_TARGET   generate code for another machine level than this one's: x86-64-v3
 FBNET_THREADS  threads of a plan, if the caller does not say
+FBNET_TUNE     0: kernels are chosen by their scores, not by measuring
 """
 
 from __future__ import annotations
@@ -59,6 +60,11 @@ def waiting_for_all_threads() -> Iterator[None]:
         yield
     finally:
         _all_threads.reset(token)
+
+
+def tuning() -> bool:
+    """Whether kernels are chosen by measuring, if the caller does not say: unless FBNET_TUNE is 0."""
+    return setting("TUNE", "1") != "0"
 
 
 def cache_folder() -> Path:

@@ -5,11 +5,13 @@ What is typed into an interpreter, or made by exec, has no file: there the bytec
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import linecache
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import cast
@@ -86,3 +88,14 @@ def text_of_module(name: str) -> str:
             found |= {f"{value.__name__}.{key}": member for key, member in vars(value).items()}
     functions = {key: f for key, f in found.items() if isinstance(f, FunctionType) and f.__module__ == name}
     return "\0".join(f"{key} {fingerprint(functions[key])}" for key in sorted(functions))
+
+
+@lru_cache
+def package_digest() -> str:
+    """A digest of every source file that decides what a plan looks like: those of the engine and of the layers."""
+    root = Path(__file__).parent.parent
+    files = sorted([*(root / "engine").glob("*.py"), *(root / "layers").rglob("*.py")])
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -28,13 +28,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         kept = cache_folder() / "zoo"
         kept.mkdir(parents=True, exist_ok=True)
         (folder / "zoo").symlink_to(kept.resolve())
-    before = os.environ.get("FBNET_CACHE")
-    os.environ["FBNET_CACHE"] = str(folder)
+    ours = {"FBNET_CACHE": str(folder), "FBNET_TUNE": "0"}  # measuring kernels proves nothing here, and takes long
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
     yield folder
-    if before is None:
-        del os.environ["FBNET_CACHE"]
-    else:
-        os.environ["FBNET_CACHE"] = before
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
 
 
 @pytest.fixture

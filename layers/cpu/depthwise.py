@@ -68,7 +68,7 @@ def best_rows(places: int, most: int) -> int:
     return min(range(1, min(places, most, 16) + 1), key=lambda rows: -(-places // rows) * (rows + 1.5))
 
 
-@kernel(Convolution, device="cpu", when=serves, bind=bind, score=6.0, layouts={"x": BLOCKED, "y": BLOCKED})
+@kernel(Convolution, device="cpu", when=serves, bind=bind, score=9.0, layouts={"x": BLOCKED, "y": BLOCKED})
 def depthwise(
     x, y, w, b, strips, planes, blocks, h, width, oh, ow, kh, stride_h, dilation_h, top, left, strip, alpha, beta,
     ith, nth,

@@ -69,6 +69,7 @@ class Cpu(Device):
     """Every step a native kernel; layers without one run by their reference in between."""
 
     reorder = "Reorder"
+    can_time = True
 
     def __init__(self) -> None:
         self._compiled: dict[tuple, tuple[str, bytes]] = {}

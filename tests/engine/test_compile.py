@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from fbnet import HostFallback, Net, check_layer, kernel, layer
 from fbnet.engine import compile as module
-from fbnet.engine.compile import PLANS_PER_NET, compile_net, plan_key, trim
+from fbnet.engine import share
+from fbnet.engine.compile import PLANS_PER_NET, How, compile_net, plan_key, trim
 from fbnet.engine.device import devices
 from fbnet.engine.kernel import kernels
 from fbnet.engine.layer import Elementwise, layers
+from fbnet.engine.lower import MAX_WORKSPACE
 from fbnet.layers.activation import Clip, ReLU, Sigmoid
 from fbnet.layers.conv import Convolution
 from fbnet.layers.inner_product import InnerProduct
@@ -27,7 +29,7 @@ def small(weights=W, **clip):
 
 
 def key_of(net, threads=1, dtype="fp32", **shapes):
-    return plan_key(net, devices["cpu"], dtype, threads, shapes or {"x": (1, 4)})
+    return plan_key(net, devices["cpu"], How(dtype, threads, False, MAX_WORKSPACE), shapes or {"x": (1, 4)})
 
 
 def test_a_plan_is_made_once():
@@ -41,7 +43,9 @@ def test_a_plan_is_made_once():
     assert again is not plan and again.key == plan.key
 
 
-def test_plans_are_bounded_and_give_back_what_they_had(thread_count):
+def test_plans_are_bounded_and_give_back_what_they_had(thread_count, monkeypatch):
+    monkeypatch.setattr(share, "WAKE", -1)  # so that also small nets
+    monkeypatch.setattr(share, "GRAIN", 1e-15)  # have all their threads
     net, threads = small(min=-1.0), thread_count()
     for n in range(1, PLANS_PER_NET + 5):
         net(np.zeros((n, 4), np.float32))

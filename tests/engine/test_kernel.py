@@ -7,6 +7,7 @@ from fbnet.engine.device import devices
 from fbnet.engine.kernel import Call, Kernel, Packed, Scratch, Stage, View, candidates, kernels
 from fbnet.engine.layer import layers
 from fbnet.engine.lower import HostFallback, lower
+from fbnet.engine.share import Shares
 from fbnet.engine.tensor import Spec
 
 
@@ -185,7 +186,9 @@ def test_the_highest_score_that_serves_is_chosen_and_says_why(affine):
 
     def chosen(k):
         net = Net([affine("x", name="a")], {"x": (4, k)})
-        return lower(net, devices["cpu"], "fp32", net.specs(), 1).items[0]
+        specs = net.specs()
+        shares = Shares(net, devices["cpu"], specs, 1, generous=False)
+        return lower(net, devices["cpu"], "fp32", specs, shares).items[0]
 
     assert chosen(8).kernel.function is wide and chosen(8).why == "score 3"
     assert chosen(7).kernel.function is small

@@ -7,8 +7,9 @@ import fbnet
 import numpy as np
 import pytest
 from fbnet import FileError, Net
-from fbnet.engine.compile import plan_key
+from fbnet.engine.compile import How, plan_key
 from fbnet.engine.device import devices
+from fbnet.engine.lower import MAX_WORKSPACE
 from fbnet.engine.memory import ALIGN
 from fbnet.engine.plan import ARENA, Place, Plan, Step
 from fbnet.engine.tensor import Spec
@@ -155,7 +156,7 @@ def test_places():
 
 def test_a_plan_that_came_with_the_net(plan, data, empty_cache):
     """Its key says what it is for: with it nothing is compiled, and a damaged one is made again."""
-    key = plan_key(NET, devices["cpu"], "fp32", 2, {"x": (1, 3, 8, 8)})
+    key = plan_key(NET, devices["cpu"], How("fp32", 2, False, MAX_WORKSPACE), {"x": (1, 3, 8, 8)})
     assert key == plan.key
     whole = NET.replace(plans={key: memoryview(data)})
     found = whole.compile(threads=2)

@@ -1,0 +1,75 @@
+"""Kernels chosen by measuring: the fastest wins, once, whatever its score; and within the workspace."""
+
+import numpy as np
+import pytest
+from fbnet import Net
+from fbnet.engine.device import devices
+from fbnet.engine.kernel import Scratch, Stage, kernel, kernels
+from fbnet.engine.layer import Elementwise, layer, layers
+from fbnet.engine.progress import listening
+
+
+@pytest.fixture
+def slow_and_fast():
+    """A layer with two kernels: the one with the better score does its work many times over, in much memory."""
+
+    @layer("TestTwice")
+    class Twice(Elementwise):
+        """y = 2 * x        x: (...) -> y: (...)"""
+
+        def reference(self, x):
+            return 2 * x
+
+    def slow(x, y, room):
+        for _ in range(40):
+            for i in range(x.size):
+                y[i] = 2 * x[i] + 0 * room[0]
+                room[0] = 0
+
+    def fast(x, y):
+        for i in range(x.size):
+            y[i] = 2 * x[i]
+
+    def bind(call):
+        return Stage(dict(room=Scratch((1 << 20,))), split=())
+
+    kernel(Twice, device="cpu", score=1.5, bind=bind)(slow)
+    kernel(Twice, device="cpu", score=1.0)(fast)
+    yield Net([Twice("x", name="y")], {"x": (1, 30_011)})
+    kernels.discard("cpu/fp32/TestTwice/slow")
+    kernels.discard("cpu/fp32/TestTwice/fast")
+    layers.discard("TestTwice")
+
+
+def chosen(plan) -> str:
+    return plan.steps[0].kernel.rsplit("/", 1)[-1]
+
+
+def test_by_score_and_by_measuring(slow_and_fast):
+    net = slow_and_fast
+    assert chosen(net.compile(threads=1, tune=False)) == "slow"
+    plan = net.compile(threads=1, tune=True)
+    assert chosen(plan) == "fast" and plan.notes["y"].startswith("measured ") and "slow" in plan.notes["y"]
+    x = np.arange(30_011, dtype=np.float32)[None]
+    with plan.session() as session:
+        np.testing.assert_array_equal(session.run({"x": x})["y"], 2 * x)
+
+
+def test_it_is_measured_once(slow_and_fast, monkeypatch):
+    cpu = devices["cpu"]
+    first = slow_and_fast.compile(threads=1, tune=True)
+    monkeypatch.setattr(type(cpu), "time_steps", None)  # whoever measures again falls over it
+    other = Net(slow_and_fast.layers, slow_and_fast.inputs, name="another net with the same layer")
+    assert chosen(other.compile(threads=1, tune=True)) == chosen(first)
+
+
+def test_within_the_workspace(slow_and_fast):
+    plan = slow_and_fast.compile(threads=1, tune=False, max_workspace=1000)
+    assert chosen(plan) == "fast" and "slow: it needs 4,194,304 bytes of workspace" in plan.notes["y"]
+
+
+def test_compiling_reports_its_progress(slow_and_fast):
+    heard = []
+    with listening(lambda *news: heard.append(news)):
+        slow_and_fast.compile(threads=1, tune=True, max_workspace=77 << 20)
+    assert heard == [("y (TestTwice)", 0, 1)]
