@@ -18,6 +18,7 @@ from pathlib import Path
 
 _all_threads: ContextVar[bool] = ContextVar("fbnet_all_threads", default=False)
 _debug: ContextVar[int | None] = ContextVar("fbnet_debug", default=None)
+_tuning: ContextVar[bool | None] = ContextVar("fbnet_tuning", default=None)
 
 
 def setting(name: str, default: str) -> str:
@@ -63,8 +64,19 @@ def waiting_for_all_threads() -> Iterator[None]:
 
 
 def tuning() -> bool:
-    """Whether kernels are chosen by measuring, if the caller does not say: unless FBNET_TUNE is 0."""
-    return setting("TUNE", "1") != "0"
+    """Whether kernels are chosen by measuring: as `tuned` says, else unless FBNET_TUNE is 0."""
+    chosen = _tuning.get()
+    return setting("TUNE", "1") != "0" if chosen is None else chosen
+
+
+@contextmanager
+def tuned(measure: bool) -> Iterator[None]:
+    """Choose kernels by measuring, or by their scores, in a block."""
+    token = _tuning.set(measure)
+    try:
+        yield
+    finally:
+        _tuning.reset(token)
 
 
 def cache_folder() -> Path:

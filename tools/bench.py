@@ -21,9 +21,9 @@ from ..formats.ends import without_image_input
 from .cold import Cold, cold
 from .layer_times import LayerTime, layer_times
 from .model import convert_with, open_model
-from .options import Shape
+from .options import Shape, tune_option
 from .race import AGREE, Race, crowded_by_others, geometric_mean, race
-from .show import json_option, print_json, progress_bar, say, table, warn, working
+from .show import compiling, json_option, print_json, progress_bar, say, table, warn, working
 from .standing import FOLDER, entries, markdown
 
 WEIGHTS = (".caffemodel", ".bin")  # files that belong to the one named before them
@@ -51,6 +51,7 @@ ALL = "onnxruntime,openvino,ncnn,mnn"
     "--standing", is_flag=True, help="Race the repository's own list of nets, and write bench/RESULTS.md."
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where --standing writes.")
+@tune_option
 @json_option
 def bench(
     model: tuple[Path, ...],
@@ -143,7 +144,7 @@ def _layers(
             peak = measured(threads)
     found = []
     for net, shapes in opened:
-        with working("compiling and timing"):
+        with compiling("compiling and timing"):
             rows = layer_times(net, shapes, threads, rounds, device)
         if as_json:
             described = [row.described(peak) for row in rows]

@@ -17,8 +17,8 @@ from ..formats import load, save
 from ..formats.ends import checked as checked_recipe
 from ..formats.ends import with_answers, with_image_input
 from .model import convert_with
-from .options import PlanFor, Shape, Sizes, image_options, read_labels, recipe_changes
-from .show import json_option, print_json, table, warn, working
+from .options import PlanFor, Shape, Sizes, image_options, read_labels, recipe_changes, tune_option
+from .show import compiling, json_option, print_json, table, warn, working
 from .vectors import checked, with_test
 
 
@@ -69,6 +69,7 @@ from .vectors import checked, with_test
     metavar="DEVICE[:THREADS]",
     help="Put this device's plan in.",
 )
+@tune_option
 @json_option
 def convert(
     sources: tuple[Path, ...],
@@ -127,7 +128,7 @@ def convert(
             net, judge, problem = tested(net, body, sources)
     made = []
     for device, threads in plans:
-        with working(f"planning for {device}"):
+        with compiling(f"planning for {device}"):
             made += [piece.compile(device=device, threads=threads) for piece in pieces(net)]
     with working("writing"):
         save_checked(net, output, made)

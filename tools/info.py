@@ -14,8 +14,8 @@ from ..engine.net import Net
 from ..engine.rewrite import apply
 from ..engine.tensor import Spec
 from .model import open_model
-from .options import Shape
-from .show import json_option, print_json, say, table, working
+from .options import Shape, tune_option
+from .show import compiling, json_option, print_json, say, table, working
 
 LONGEST_FORMULA = 12  # characters of a symbolic size that a table shows
 
@@ -29,6 +29,7 @@ LONGEST_FORMULA = 12  # characters of a symbolic size that a table shows
     "--device", default="cpu", show_default=True, help="Whose plan says how much memory a run takes."
 )
 @click.option("--threads", type=click.IntRange(1), help="Threads of that plan.")
+@tune_option
 @json_option
 def info(model: tuple[Path, ...], shape: tuple, device: str, threads: int | None, as_json: bool) -> None:
     """Show a model's layers with their shapes, parameters and multiply-adds, and its memory.
@@ -41,7 +42,7 @@ def info(model: tuple[Path, ...], shape: tuple, device: str, threads: int | None
         net = open_model(model)
         shapes = dict(shape)
         found = summary(net, shapes)
-    with working("planning"):
+    with compiling("planning"):
         found |= memory(net, shapes, device, threads)
     if as_json:
         print_json(found)

@@ -16,7 +16,7 @@ from ..engine.part import pieces
 from ..engine.session import Session
 from ..formats import convert as read_model
 from ..formats import is_module, load
-from .show import working
+from .show import compiling
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -118,7 +118,7 @@ class Runner:
         if session is None or session.plan.shapes() != shapes:
             if session is not None:
                 session.close()
-            with working("compiling"):
+            with compiling():
                 net = self._pieces[index]
                 plan = net.compile(device=self.device, threads=self.threads, shapes=shapes)
                 session = self._sessions[index] = plan.session()

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..engine.errors import InputError
+from ..engine.settings import tuned
 
 
 class Numbers(click.ParamType):
@@ -123,6 +124,19 @@ _IMAGE = (
         help="The colours of the pixels that come in; default: RGB, or GRAY.",
     ),
 )
+
+
+def tune_option(command: Callable) -> Callable:
+    """Add --tune/--no-tune to a command that compiles; it holds while the command runs."""
+
+    def hold(context: click.Context, _param: click.Parameter, value: bool | None) -> None:
+        if value is not None:
+            context.with_resource(tuned(value))
+
+    return click.option(
+        "--tune/--no-tune", default=None, expose_value=False, callback=hold,
+        help="Choose kernels by measuring them here (once), or by their scores.  [default: by measuring]",
+    )(command)  # fmt: skip
 
 
 def image_options(command: Callable) -> Callable:

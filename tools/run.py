@@ -18,7 +18,7 @@ from ..formats.ends import checked, reads_pixels, with_image_input
 from .answers import described, show
 from .image import colors_of, opened, pixels
 from .model import Runner, open_model
-from .options import image_options, read_labels, recipe_changes
+from .options import image_options, read_labels, recipe_changes, tune_option
 from .show import json_option, print_json, progress_bar, say, warn
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -38,6 +38,7 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 )
 @click.option("--labels", type=click.Path(path_type=Path), help="Text file with one class name a line.")
 @image_options
+@tune_option
 @json_option
 def run(
     model: Path,

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..engine.progress import listening
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -140,6 +142,21 @@ def progress_bar(
             yield lambda amount=1, note="": shown.update(task, advance=amount, note=printable(note))
         finally:
             _bar_above.clear()
+
+
+@contextmanager
+def compiling(text: str = "compiling", quiet: bool = False) -> Iterator[None]:
+    """While plans are made in the block: which layer is at work, and how many there are, where somebody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    with console(stderr=True).status(text, spinner="line") as status:
+
+        def tell(what: str, done: int, total: int) -> None:
+            status.update(f"{text}, {done} of {total}: {printable(what)}")
+
+        with listening(tell):
+            yield
 
 
 @contextmanager
