@@ -21,10 +21,11 @@ from ..formats.ends import without_image_input
 from .cold import Cold, cold
 from .layer_times import LayerTime, layer_times
 from .model import convert_with, open_model
-from .options import Shape, tune_option
+from .options import Counts, Shape, tune_option
 from .race import AGREE, Race, crowded_by_others, geometric_mean, race
 from .show import compiling, json_option, print_json, progress_bar, say, table, warn, working
 from .standing import FOLDER, entries, markdown
+from .throughput import throughput
 
 WEIGHTS = (".caffemodel", ".bin")  # files that belong to the one named before them
 ALL = "onnxruntime,openvino,ncnn,mnn"
@@ -45,6 +46,9 @@ ALL = "onnxruntime,openvino,ncnn,mnn"
     "--cold", "from_cold", is_flag=True, help="Time whole processes: import, load, first result; and memory."
 )
 @click.option(
+    "--sessions", type=Counts(), metavar="1,2,16", help="Runs a second of so many sessions at once."
+)
+@click.option(
     "--random-weights", type=int, metavar="SEED", help="Make up the weights that a prototxt or param lacks."
 )
 @click.option(
@@ -63,6 +67,7 @@ def bench(
     shape: tuple,
     vs: str | None,
     from_cold: bool,
+    sessions: list[int] | None,
     random_weights: int | None,
     standing: bool,
     output: Path | None,
@@ -75,6 +80,7 @@ def bench(
     fbnet bench net.fbnet --vs all --threads 2
     fbnet bench deploy.prototxt --random-weights 1 --vs onnxruntime,ncnn
     fbnet bench net.fbnet --cold
+    fbnet bench net.fbnet --sessions 1,2,16
     """
     names = [n.strip() for n in (ALL if vs in (None, "all") else vs or "").split(",") if n.strip()]
     if standing:
@@ -85,13 +91,17 @@ def bench(
         )
     if not model:
         raise InputError("bench needs a model, or --standing")
-    if from_cold and vs:
-        raise InputError("--cold and --vs are two benchmarks: ask for one")
-    if device != "cpu" and (from_cold or vs):
-        raise InputError(f"--cold and --vs are for the cpu, not for {device}: there is bench/gpu.py")
+    if bool(from_cold) + bool(vs) + bool(sessions) > 1:
+        raise InputError("--cold, --vs and --sessions are different benchmarks: ask for one")
+    if device != "cpu" and (from_cold or vs or sessions):
+        raise InputError(
+            f"--cold, --vs and --sessions are for the cpu, not for {device}: there is bench/gpu.py"
+        )
     opened = list(_opened(model, random_weights, dict(shape), batch, bare=bool(vs)))
     if from_cold:
         _cold([(net, cold(net, shapes, threads or 1, min(rounds, 10))) for net, shapes in opened], as_json)
+    elif sessions:
+        _sessions(opened, sessions, as_json)
     elif vs:
         return _race(opened, names, threads or 1, rounds, budget, as_json)
     else:
@@ -265,6 +275,22 @@ def _cold(found: Sequence[tuple[Net, list[Cold]]], as_json: bool) -> None:
             for entry in rows
         ]
         table(["engine", ">first ever, s", ">median s", ">peak MiB"], cells)
+
+
+def _sessions(
+    opened: Sequence[tuple[Net, dict[str, tuple[int, ...]]]], counts: list[int], as_json: bool
+) -> None:
+    found = []
+    with progress_bar("running", len(opened)) as advance:
+        for net, shapes in opened:
+            found.append((net.name, throughput(net, shapes, counts)))
+            advance()
+    if as_json:
+        print_json([{"net": name, "runs_per_second": rates} for name, rates in found])
+        return
+    say("runs a second, all sessions together, one thread each")
+    cells = [[name, *(f"{rates[count]:.1f}" for count in counts)] for name, rates in found]
+    table(["net", *(f">{count} session{'s' * (count > 1)}" for count in counts)], cells)
 
 
 # -- the standing table ------------------------------------------------------------------------------------

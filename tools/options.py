@@ -86,6 +86,19 @@ class PlanFor(click.ParamType):
         return device, int(threads) if threads else None
 
 
+class Counts(click.ParamType):
+    """'1,2,16' -> [1, 2, 16]"""
+
+    name = "counts"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> list[int]:
+        if isinstance(value, list):
+            return value
+        if not re.fullmatch(r"[1-9][0-9]{0,2}(,[1-9][0-9]{0,2})*", value):
+            self.fail(f"{value!r} is not like 1,2,16.", param, context)
+        return [int(part) for part in value.split(",")]
+
+
 _IMAGE = (
     click.option(
         "--size",

@@ -53,7 +53,8 @@ class Team:
         control[replay.SYNC // 8] = self._address
         control[replay.WAIT // 8] = self._wait
         for i in range(1, self.size):
-            if self._slots[i] == replay.AWAY and not self._rung[i]:
+            # who is to be waited for is rung in any case: a worker that is ready now may be leaving
+            if (self._wait or self._slots[i] == replay.AWAY) and not self._rung[i]:
                 self._rung[i] = True
                 self._bells[i].release()
         self._run(control.ctypes.data, 0, self.size)

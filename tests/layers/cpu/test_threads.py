@@ -122,6 +122,16 @@ def test_after_any_pause(team):
         time.sleep(pause)
 
 
+def test_a_worker_that_is_leaving_comes_back():
+    """Pauses around the time after which a worker goes to sleep."""
+    team, steps = team_of(2), Steps(1, 2)
+    for turn in range(1, 400):
+        team.replay(steps.control)
+        time.sleep(turn % 40 * 0.0001)
+    team.close()
+    assert set(steps.words[1:]) == {399}
+
+
 def test_it_closes_awake_asleep_and_twice(thread_count):
     before = thread_count()
     for pause in (0, 0.0005, 0.05):
