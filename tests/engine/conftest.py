@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fbnet.engine import share
 
 
 @pytest.fixture
@@ -15,6 +16,13 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "empty-cache"
     monkeypatch.setenv("FBNET_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def generous(monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
+    """Every layer gets all the threads of its plan, however small it is."""
+    monkeypatch.setattr(share, "WAKE", -1.0)
+    monkeypatch.setattr(share, "GRAIN", 1e-15)
 
 
 @pytest.fixture

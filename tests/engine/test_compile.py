@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from fbnet import HostFallback, Net, check_layer, kernel, layer
 from fbnet.engine import compile as module
-from fbnet.engine import share
 from fbnet.engine.compile import PLANS_PER_NET, How, compile_net, plan_key, trim
 from fbnet.engine.device import devices
 from fbnet.engine.kernel import kernels
@@ -43,9 +42,7 @@ def test_a_plan_is_made_once():
     assert again is not plan and again.key == plan.key
 
 
-def test_plans_are_bounded_and_give_back_what_they_had(thread_count, monkeypatch):
-    monkeypatch.setattr(share, "WAKE", -1)  # so that also small nets
-    monkeypatch.setattr(share, "GRAIN", 1e-15)  # have all their threads
+def test_plans_are_bounded_and_give_back_what_they_had(thread_count, generous):
     net, threads = small(min=-1.0), thread_count()
     for n in range(1, PLANS_PER_NET + 5):
         net(np.zeros((n, 4), np.float32))
@@ -61,7 +58,7 @@ def test_plans_are_bounded_and_give_back_what_they_had(thread_count, monkeypatch
     assert not kept and thread_count() == threads
 
 
-def test_plans_go_when_the_net_goes(thread_count):
+def test_plans_go_when_the_net_goes(thread_count, generous):
     threads = thread_count()
     net = small(min=-2.0)
     net(np.zeros((1, 4), np.float32))

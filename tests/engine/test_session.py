@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from fbnet import DeviceError, InputError, Net, ShapeError
+from fbnet.engine.compile import trim
 from fbnet.engine.device import devices
 from fbnet.layers.activation import Sigmoid, TanH
 from fbnet.layers.conv import Convolution
@@ -149,7 +150,8 @@ def test_a_batch_is_its_images():
         np.testing.assert_array_equal(NET(x[i : i + 1])[0], whole[i])
 
 
-def test_threads_come_and_go_with_the_session(thread_count):
+def test_threads_come_and_go_with_the_session(thread_count, generous):
+    trim(NET)
     plan, before = NET.compile(threads=4), thread_count()
     with plan.session() as session:
         assert thread_count() == before + 3
@@ -157,6 +159,7 @@ def test_threads_come_and_go_with_the_session(thread_count):
         session.prepare({"x": (2, 3, 16, 16)})
         assert thread_count() == before + 3
     assert thread_count() == before
+    trim(NET)  # plans of other tests are not so generous
 
 
 def test_garbage_collection_closes_a_session(thread_count):
