@@ -22,8 +22,9 @@ COUNT, STEPS, SYNC, WAIT = 0, 8, 16, 24  # WAIT: not 0 to wait for every worker,
 CONTROL_WORDS = 4
 STEP_WORDS = 3
 
-# words of `sync`, in bytes: the steps of the run, STOP to send the workers home, the yield function, the slots
-TABLE, STOP, YIELD, SLOTS = 0, 8, 16, 64
+# words of `sync`, in bytes: the steps of the run, STOP to send the workers home, the yield function, STAY to keep them
+# from going away while the leader waits for them, the slots
+TABLE, STOP, YIELD, STAY, SLOTS = 0, 8, 16, 24, 64
 SYNC_LINE = 64
 
 AWAY, READY, CLAIMED = 0, 1, 2
@@ -98,6 +99,7 @@ def work(sync, ith, nth):
         else:
             rest(spins, spare)
             spins += 1
-            leaving = spins > IDLE or simd.atomic_load(sync + STOP) != 0
+            tired = spins > IDLE and simd.atomic_load(sync + STAY) == 0
+            leaving = tired or simd.atomic_load(sync + STOP) != 0
             if leaving and order == READY and simd.compare_exchange(slot, READY, AWAY) == READY:
                 there = 0

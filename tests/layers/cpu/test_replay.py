@@ -8,7 +8,7 @@ from fbnet.layers.cpu.symbols import undefined
 def test_words_do_not_overlap():
     control = [replay.COUNT, replay.STEPS, replay.SYNC, replay.WAIT]
     assert sorted(control) == [8 * i for i in range(replay.CONTROL_WORDS)]
-    assert len({replay.TABLE, replay.STOP, replay.YIELD}) == 3
+    assert len({replay.TABLE, replay.STOP, replay.YIELD, replay.STAY}) == 4
     # a slot, on which a thread spins, shares its line with nothing
     assert (
         max(replay.TABLE, replay.STOP, replay.YIELD) < replay.SLOTS and replay.SLOTS % replay.SYNC_LINE == 0

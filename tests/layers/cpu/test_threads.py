@@ -132,6 +132,18 @@ def test_a_worker_that_is_leaving_comes_back():
     assert set(steps.words[1:]) == {399}
 
 
+def test_a_leader_that_is_late_finds_its_workers(monkeypatch):
+    """The leader is held up between ringing for a worker and waiting for it, for longer than a worker has patience."""
+    team, steps = team_of(2), Steps(1, 2)
+    run = team._run
+    monkeypatch.setattr(team, "_run", lambda *arguments: (time.sleep(0.02), run(*arguments)))
+    for _ in range(5):
+        team.replay(steps.control)
+        time.sleep(0.02)
+    team.close()
+    assert steps.words[1:].tolist() == [5, 5]
+
+
 def test_it_closes_awake_asleep_and_twice(thread_count):
     before = thread_count()
     for pause in (0, 0.0005, 0.05):
