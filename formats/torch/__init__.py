@@ -13,11 +13,13 @@ The others hold the operators, each a small function.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...engine.errors import ConversionError, FbnetError, InputError
+import numpy as np
+
+from ...engine.errors import CheckError, ConversionError, FbnetError, InputError
 from ...engine.net import Net
 from ...engine.tensor import Spec
 from ..layout import without_permutes
@@ -42,19 +44,21 @@ from .source import as_example, module_at, with_weights
 from .tensors import as_value, name_of_dtype
 from .view import plain
 
+TOLERANCE = 1e-2  # of the largest number: no module comes near that but by a mistake, or in half precision
 TEST_BYTES = 16 << 20  # an example that is larger, with its result, does not travel in the net
 
 
-def read(source: Any, example: Any = None, *, weights: str | Path | None = None) -> Net:
+def read(source: Any, example: Any = None, *, weights: str | Path | None = None, check: bool = True) -> Net:
     """The net of a torch module, for inference.
 
     source   a torch.nn.Module, an ExportedProgram, or 'package.module:factory': a module, or a function that makes one
     example  what to call it with: a tensor, an array, or a shape; a tuple of them for several inputs
     weights  the path of a state dict to load first; only tensors are read from it, never code
+    check    False: do not hold the net's own results for the example to torch's
 
     Sizes of the inputs that the module allows to change are symbolic. The example and what torch makes of it travel in
-    the net as its test. Raises InputError, FileError, and one ConversionError that lists every module with an operator
-    that cannot be expressed.
+    the net as its test. Raises InputError, FileError, CheckError if the net does not give torch's numbers, and one
+    ConversionError that lists every module with an operator that cannot be expressed.
     """
     module = module_at(str(source)) if isinstance(source, (str, Path)) else source
     tensors = as_example(example)
@@ -69,17 +73,25 @@ def read(source: Any, example: Any = None, *, weights: str | Path | None = None)
     name = type(module).__name__
     while True:
         try:
-            net = _walked(exported, sizes, name)
+            net, results = _walked(exported, sizes, name)
             if not (stuck := sizes.stuck(net)):
-                return net
+                break
         except Fixed as needed:
             stuck = needed.symbols
         if not sizes.fix(stuck):  # the walk is done again with numbers in the place of these
             raise ConversionError(f"{name}: a size that torch leaves open is needed as a number")
+    vector = _vector(net, exported, results)
+    if check:
+        _check(net, vector)
+    small = sum(array.nbytes for array in vector.values()) <= TEST_BYTES
+    return net.replace(tests=[vector] if small else [])
 
 
-def _walked(exported: Exported, sizes: Sizes, name: str) -> Net:
-    """The net, with these sizes. Raises ConversionError; Fixed if one of them has to be a number."""
+def _walked(exported: Exported, sizes: Sizes, name: str) -> tuple[Net, list[tuple[str, int]]]:
+    """The net, with these sizes, and (name, place among torch's results) of its outputs.
+
+    Raises ConversionError; Fixed if a size has to be a number.
+    """
     program = exported.program
     signature = program.graph_signature
     nodes = [n for n in program.graph.nodes if n.op == "placeholder" or n.users or n.op == "output"]
@@ -121,8 +133,10 @@ def _outputs(exported: Exported, titles: dict[str, str]) -> list[tuple[str, int]
     return [(titles[name], place) for name, place in places.items()]
 
 
-def _finished(g: TorchGraph, exported: Exported, name: str, results: Sequence[tuple[str, int]]) -> Net:
-    """The net of a graph that is walked, tidied, with its test."""
+def _finished(
+    g: TorchGraph, exported: Exported, name: str, results: list[tuple[str, int]]
+) -> tuple[Net, list[tuple[str, int]]]:
+    """The net of a graph that is walked, tidied, and its outputs."""
     import torch
 
     if not results and not g.problems:
@@ -136,7 +150,7 @@ def _finished(g: TorchGraph, exported: Exported, name: str, results: Sequence[tu
         net.specs()
     except FbnetError as error:
         raise type(error)(f"{name}: {error}") from None
-    return net.replace(tests=_tests(net, exported, results))
+    return net, results
 
 
 def _published(g: TorchGraph, title: str, shape: Sequence[int]) -> str:
@@ -152,11 +166,25 @@ def _shape(g: TorchGraph, exported: Exported, place: int) -> tuple[int, ...]:
     return g.sizes.shape(exported.returned[place].meta["val"].shape)
 
 
-def _tests(net: Net, exported: Exported, results: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
-    """The example and what torch makes of it, if they are small."""
+def _vector(net: Net, exported: Exported, results: Sequence[tuple[str, int]]) -> dict[str, np.ndarray]:
+    """The example and what torch makes of it, by the names of the net."""
     given = {name: exported.example[name] for name in net.inputs}
     wanted = {title: exported.results[place] for title, place in results}
-    arrays = {name: as_value(name, tensor).array for name, tensor in (given | wanted).items()}
-    if sum(array.nbytes for array in arrays.values() if array is not None) > TEST_BYTES:
-        return []
-    return [{name: array for name, array in arrays.items() if array is not None}]
+    values = {name: as_value(name, tensor).array for name, tensor in (given | wanted).items()}
+    return {name: array for name, array in values.items() if array is not None}
+
+
+def _check(net: Net, vector: Mapping[str, np.ndarray]) -> None:
+    """Hold the layers' definitions to torch. Raises CheckError."""
+    with np.errstate(all="ignore"):
+        found = net.forward(None, **{name: vector[name] for name in net.inputs})
+    for name, array in found.items():
+        wanted = vector[name]
+        if array.dtype.kind != "f" or not np.isfinite(wanted).all() or not wanted.size:
+            continue  # places of maxima may differ by rounding
+        error = float(np.abs(array - wanted).max() / max(1e-6, np.abs(wanted).max()))
+        if not error <= TOLERANCE:
+            raise CheckError(
+                f"{net.name}: {name} differs from torch by {error:.1e} of the largest number. Is there chance in the"
+                " module, or does it change itself when called? Else report this; check=False converts all the same"
+            )

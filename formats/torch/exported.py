@@ -83,7 +83,7 @@ def _called(module: Any, example: tuple[torch.Tensor, ...]) -> Any:
 
     try:
         with torch.no_grad(), _quiet():
-            return module(*example)
+            return module(*(t.clone() for t in example))  # it may write into its input
     except Exception as error:  # whatever the module's own code raises
         shapes = ", ".join(str(list(t.shape)) for t in example)
         first = (str(error).strip() or type(error).__name__).splitlines()[0]

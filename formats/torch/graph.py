@@ -309,7 +309,9 @@ class TorchGraph(Graph):
         """One number in a shape: an array with size 1 in the place of what may change, to be broadcast."""
         meta, fill = node.meta["val"], FILLED[name_of(node.target)[0]]
         shape = [1 if isinstance(s, Dim) else s for s in self.sizes.shape(meta.shape)]
-        array = np.full(shape, args[-1] if fill is None else fill, numpy_dtype(meta.dtype))
+        given = args[-1] if fill is None else fill
+        number = self.numbers(given, "what it fills with").item() if isinstance(given, Value) else given
+        array = np.full(shape, number, numpy_dtype(meta.dtype))
         return Value(self.fresh(self.titles[node.name]), array.shape, array=array)
 
 
@@ -346,9 +348,9 @@ def is_simple(program: Any) -> bool:
         if n.op != "call_function" or n.target is python_operator.getitem or is_number(n.meta.get("val")):
             continue
         kind, overload = name_of(n.target)
-        if kind in SILENT or kind in FILLED or kind == "dropout":
+        if kind in SILENT or kind == "dropout":
             continue
-        if kind not in operators and overload not in operators:
+        if kind not in operators and overload not in operators and kind not in FILLED:
             return False
         if writes(written(n.target)):
             target = n.args[0]

@@ -85,7 +85,7 @@ def _is_shape(value: Any) -> bool:
 def _tensor(torch: Any, value: Any, place: int) -> Any:
     """One input: a tensor as it is, an array as a tensor, a shape as seeded random numbers."""
     if isinstance(value, torch.Tensor):
-        return value.detach().clone()  # a module may write into its input
+        return value.detach()
     if _is_shape(value):
         return random_tensor(value)
     if hasattr(value, "__array__"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import fbnet
 import numpy as np
 import pytest
-from fbnet.engine.errors import ConversionError, FileError, InputError, RegistryError
+from fbnet.engine.errors import CheckError, ConversionError, FileError, InputError, RegistryError
 from fbnet.formats.torch.graph import operator, operators
 
 torch = pytest.importorskip("torch")
@@ -152,6 +152,10 @@ IN_PLACE = {
     "a view of it": lambda x: (lambda y: [v := y.view(-1), y.relu_(), v][2])(x * 2),
     "a view by another name": lambda x: (lambda y: [r := y.relu_(), v := y.view(-1), r.add_(1), v][3])(x * 2),
     "a part of it": lambda x: (lambda y: [y[:, 0].zero_(), y[:, 1:].mul_(3), y][2])(x * 2),
+    "a constant, in parts": lambda x: (lambda m: [m[:1].fill_(3), m[1:, 2:].fill_(5), m.zero_() * 0 + m + x, x + m][3])(
+        torch.ones(3, 4)
+    ),
+    "a mask, in parts": lambda x: (lambda m: [m[:1].fill_(3), m[1:, 2:].fill_(5), x + m][2])(x.new_zeros(3, 4)),
     "its input": lambda x: x.mul_(2) + 1,
 }  # fmt: skip
 
@@ -191,6 +195,24 @@ def test_an_operator_of_ones_own(numbers):
         np.testing.assert_allclose(fbnet.convert(Cube(), (2, 3)).forward(x=x)["add"], x**3 + 1, rtol=1e-5)
     finally:
         del operators["fbnettest::cube"]
+
+
+def test_a_net_that_is_not_the_module_is_not_returned():
+    class Chance(nn.Module):
+        def forward(self, x):
+            return x + self.calls
+
+        calls = 0
+
+        def __call__(self, *xs):
+            self.calls += 1
+            return super().__call__(*xs)
+
+    with pytest.raises(
+        CheckError, match=r"Chance: add differs from torch by .*; check=False converts all the same"
+    ):
+        fbnet.convert(Chance(), (2, 3))
+    assert fbnet.convert(Chance(), (2, 3), check=False).outputs == ("add",)
 
 
 class Odd(nn.Module):
