@@ -28,7 +28,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         kept = cache_folder() / "zoo"
         kept.mkdir(parents=True, exist_ok=True)
         (folder / "zoo").symlink_to(kept.resolve())
-    ours = {"FBNET_CACHE": str(folder), "FBNET_TUNE": "0"}  # measuring kernels proves nothing here, and takes long
+    ours = {
+        "FBNET_CACHE": str(folder),
+        "FBNET_TUNE": "0",
+    }  # measuring kernels proves nothing here, and takes long
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
     yield folder
