@@ -7,6 +7,7 @@ from fbnet.engine.errors import CompileError
 from fbnet.engine.kernel import kernels
 from fbnet.engine.lower import call_of, lower
 from fbnet.engine.record import record
+from fbnet.engine.share import Shares
 from fbnet.layers.cpu import codegen
 from fbnet.layers.cpu import target as targets
 from fbnet.layers.cpu.codegen import ALLOWED, ENTRY, emit
@@ -49,7 +50,9 @@ def collected(cases) -> tuple[Collector, set[str]]:
         call = call_of(net.layers[0], net, specs, 2, cpu)
         for kernel in [k for k in ours if k.layer == case.layer.type and not case.layer.alias]:
             if not kernel.refuses(call):
-                record(net, cpu, kernel.dtype, 2, specs, lower(net, cpu, kernel.dtype, specs, 2, kernel.name))
+                shares = Shares(net, cpu, specs, 2, generous=True)
+                lowered = lower(net, cpu, kernel.dtype, specs, shares, kernel.name)
+                record(net, cpu, kernel.dtype, 2, specs, lowered)
                 reached.add(kernel.name)
     return cpu, {k.name for k in ours} - reached
 
