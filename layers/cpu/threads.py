@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 import threading
+from contextlib import suppress
 from functools import lru_cache
 
 import numpy as np
@@ -36,6 +37,7 @@ class Team:
     def _start(self) -> None:
         """Start the workers; between runs."""
         self._process = os.getpid()
+        self._processors = processors()
         self._sync[replay.YIELD // 8] = _yield_address()
         self._slots[: self.size] = replay.AWAY
         self._rung = [False] * self.size  # bells that their workers have not heard yet
@@ -57,6 +59,7 @@ class Team:
             # who is to be waited for is rung in any case: a worker that is ready now may be leaving
             if (self._wait or self._slots[i] == replay.AWAY) and not self._rung[i]:
                 self._rung[i] = True
+                wake_elsewhere(self._threads[i - 1], self._processors)
                 self._bells[i].release()
         self._run(control.ctypes.data, 0, self.size)
         self._sync[replay.STAY // 8] = 0
@@ -66,6 +69,7 @@ class Team:
         while not self._sync[replay.STOP // 8]:
             self._bells[ith].acquire()
             self._rung[ith] = False
+            run_anywhere(self._processors)
             self._work(self._address, ith, self.size)
 
     def close(self) -> None:
@@ -77,6 +81,36 @@ class Team:
             if thread is not threading.current_thread():
                 thread.join()
         self._threads = []
+
+
+def processors() -> frozenset[int]:
+    """Those that this process may use; none where they cannot be chosen."""
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
+
+
+def wake_elsewhere(thread: threading.Thread, allowed: frozenset[int]) -> None:
+    """Let a sleeping thread wake up on another processor than this one.
+
+    Linux likes to wake a thread where its waker runs. There the leader is about to work and then to wait for it, while
+    another processor idles, until the scheduler notices: milliseconds, in which a small net could run many times.
+    """
+    if len(allowed) > 1 and thread.native_id is not None:
+        with suppress(
+            OSError, AttributeError
+        ):  # a processor that was taken away meanwhile, a C library without it
+            os.sched_setaffinity(thread.native_id, allowed - {_c_library().sched_getcpu()})
+
+
+def run_anywhere(allowed: frozenset[int]) -> None:
+    """Let this thread, which is awake, move to any processor again."""
+    if len(allowed) > 1:
+        with suppress(OSError):
+            os.sched_setaffinity(0, allowed)
+
+
+@lru_cache
+def _c_library() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
 
 
 @lru_cache

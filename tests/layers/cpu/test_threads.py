@@ -14,7 +14,7 @@ from fbnet.layers.cpu import replay, simd
 from fbnet.layers.cpu.codegen import compile_object
 from fbnet.layers.cpu.loader import load
 from fbnet.layers.cpu.target import host
-from fbnet.layers.cpu.threads import Team
+from fbnet.layers.cpu.threads import Team, processors, run_anywhere, wake_elsewhere
 
 
 def mark(words, ith, nth):
@@ -142,6 +142,20 @@ def test_a_leader_that_is_late_finds_its_workers(monkeypatch):
         time.sleep(0.02)
     team.close()
     assert steps.words[1:].tolist() == [5, 5]
+
+
+@pytest.mark.skipif(len(processors()) < 2, reason="needs two processors to choose from")
+def test_a_worker_wakes_up_beside_its_leader_and_may_then_move():
+    asleep, awake = threading.Semaphore(0), threading.Event()
+    thread = threading.Thread(target=lambda: (asleep.acquire(), run_anywhere(processors()), awake.set()))
+    thread.start()
+    wake_elsewhere(thread, processors())
+    assert len(os.sched_getaffinity(thread.native_id)) == len(processors()) - 1
+    asleep.release()
+    awake.wait()
+    seen = os.sched_getaffinity(0)
+    thread.join()
+    assert seen == processors()  # the leader itself was never held
 
 
 def test_it_closes_awake_asleep_and_twice(thread_count):
