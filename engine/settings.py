@@ -51,12 +51,12 @@ def all_threads() -> bool:
 
 
 @contextmanager
-def waiting_for_all_threads() -> Iterator[None]:
+def waiting_for_all_threads(wait: bool = True) -> Iterator[None]:
     """In sessions made in this block no step begins before all its threads are there, as a test of sharing wants it.
 
-    Else a thread that still wakes up joins at a later step.
+    Else, or with `wait=False`, a thread that still wakes up joins at a later step.
     """
-    token = _all_threads.set(True)
+    token = _all_threads.set(wait)
     try:
         yield
     finally:

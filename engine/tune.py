@@ -41,7 +41,7 @@ class Tuner:
         self.net, self.device, self.dtype, self.specs = net, device, dtype, specs
 
     def fastest(self, layer: Layer, choices: Sequence[Kernel], threads: int) -> tuple[Kernel, str]:
-        """The fastest of the kernels, best score first, and why. The first one if it is clearly better or small."""
+        """The fastest of the kernels, best score first, and why; the first, unmeasured, if no other's score is near."""
         close = [k for k in choices if k.score * CLOSE >= choices[0].score]
         if len(close) < 2 or not self.device.can_time:
             return choices[0], ""

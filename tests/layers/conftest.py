@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import runpy
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fbnet.engine.layer import Layer
+from fbnet.engine.settings import waiting_for_all_threads
 from fbnet.engine.tensor import Spec
 from fbnet.layers.activation import (
     BNLL,
@@ -247,6 +248,13 @@ def _families() -> list[Case]:
 
 
 CASES = _cases() + _families()
+
+
+@pytest.fixture(autouse=True)
+def every_thread() -> Iterator[None]:
+    """A plan for three threads is run by three: a kernel's shares are what these tests are about."""
+    with waiting_for_all_threads():
+        yield
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

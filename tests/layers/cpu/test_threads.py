@@ -51,9 +51,7 @@ class Steps:
 
 def team_of(size: int, wait: bool = True) -> Team:
     (_, run, work), _memory = loaded()
-    if not wait:
-        return Team(size, run=run, work=work)
-    with waiting_for_all_threads():
+    with waiting_for_all_threads(wait):
         return Team(size, run=run, work=work)
 
 
@@ -172,7 +170,7 @@ def test_it_closes_awake_asleep_and_twice(thread_count):
 
 
 def test_many_teams_on_few_cores():
-    """Eight teams of three on this machine: the barrier offers the processor instead of holding it."""
+    """Eight teams of three on this machine: who waits offers the processor instead of holding it."""
     wrong = []
 
     def one():
