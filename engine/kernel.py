@@ -274,6 +274,10 @@ def _any_layout(layer: type[Layer]) -> dict[str, str]:
 
 
 def candidates(layer: Layer, device: str, dtype: str) -> list[Kernel]:
-    """The kernels registered for a layer's type on a device, highest score first."""
-    found = [k for k in kernels.values() if (k.layer, k.device, k.dtype) == (layer.type, device, dtype)]
+    """The kernels registered for a layer's type on a device, highest score first.
+
+    A layer on integers has kernels in int8 alone, and runs by them in a plan of any dtype.
+    """
+    of_layer = [k for k in kernels.values() if (k.layer, k.device) == (layer.type, device)]
+    found = [k for k in of_layer if k.dtype == dtype] or [k for k in of_layer if k.dtype == "int8"]
     return sorted(found, key=lambda k: -k.score)
