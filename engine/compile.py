@@ -18,7 +18,7 @@ from .cache import Cache
 from .custom import refuse_placeholders
 from .device import Device, devices
 from .dtype import dtypes
-from .errors import FileError, InputError, ShapeError
+from .errors import FbnetError, FileError, InputError, ShapeError
 from .kernel import kernels
 from .layer import layers
 from .lower import MAX_WORKSPACE, lower, warn_of_fallback
@@ -29,6 +29,7 @@ from .rewrite import apply, rewrites
 from .settings import debug_level, default_threads, tuning
 from .share import Shares
 from .source import fingerprint, package_digest, text_of_module
+from .tensor import Spec
 from .tune import Tuner
 
 PLANS_PER_NET = 8  # the least recently used is forgotten: memory must not grow with the shapes that come by
@@ -147,9 +148,24 @@ def _made(net: Net, device: Device, how: How, shapes: Mapping[str, Sequence[int]
     lean = apply(net) if device.has_kernels else net
     specs = lean.specs(shapes)
     shares = Shares(lean, device, specs, how.threads, generous=False)
-    fastest = Tuner(lean, device, how.dtype, specs).fastest if how.tune else None
-    lowered = lower(lean, device, how.dtype, specs, shares, fastest=fastest, max_workspace=how.max_workspace)
+    single = _single(lean, shapes, specs)
+    one = single, Shares(lean, device, single, how.threads, generous=False)
+    fastest = Tuner(lean, device, how.dtype, single).fastest if how.tune else None
+    lowered = lower(
+        lean, device, how.dtype, specs, shares, one=one, fastest=fastest, max_workspace=how.max_workspace
+    )
     return _of(net, record(lean, device, how.dtype, how.threads, specs, lowered), key)
+
+
+def _single(net: Net, shapes: Mapping[str, Sequence[int]], specs: Mapping[str, Spec]) -> Mapping[str, Spec]:
+    """The specs for a batch of one; those given where the inputs are no batch, or the net takes no other."""
+    images = {name for name, shape in shapes.items() if len(shape) > 1}
+    if len({shapes[name][0] for name in images}) != 1:
+        return specs
+    try:
+        return net.specs({name: (1, *s[1:]) if name in images else s for name, s in shapes.items()})
+    except FbnetError:
+        return specs
 
 
 def plan_as_written(

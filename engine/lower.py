@@ -4,6 +4,9 @@ Of the kernels registered for a layer's type, device and dtype, highest score fi
 Each input that would have to be brought into another layout first takes REORDER off a kernel's score: a convolution in
 blocks (4) is worth its reorder, a pooling in blocks (1.5) only where its input lies in blocks already.
 
+A batch is computed by the kernels that were chosen for one of its images: what a net answers does not depend on who
+else is in the batch.
+
 Why the others were refused is kept, so that nothing falls to something slow in silence: a layer that no kernel serves
 runs by its reference on the host, and a warning says so.
 
@@ -85,16 +88,20 @@ def lower(
     shares: Shares,
     only: str = "",
     *,
+    one: tuple[Mapping[str, Spec], Shares] | None = None,
     fastest: Fastest | None = None,
     max_workspace: int = MAX_WORKSPACE,
 ) -> LoweredNet:
     """Choose for every layer of the net. `specs` are concrete. Raises CompileError.
 
     only           a kernel's registered name: no other is considered for its layer type, as when it is to be tested
+    one            specs and shares of a batch of one, which kernels are chosen for; by default those of the net itself
     fastest        (layer, kernels in the order of their scores, threads) -> one of them, and why; else the first
     max_workspace  bytes of working memory that a step may take, unless no kernel takes less
     """
-    lowering = _Lowering(net, device, dtype, specs, shares, only, fastest, max_workspace)
+    lowering = _Lowering(
+        net, device, dtype, specs, shares, only, one or (specs, shares), fastest, max_workspace
+    )
     for number, layer in enumerate(net.layers):
         report(str(layer), number, len(net.layers))
         lowering.add(layer)
@@ -149,9 +156,11 @@ class _Lowering:
         specs: Mapping[str, Spec],
         shares: Shares,
         only: str,
+        one: tuple[Mapping[str, Spec], Shares],
         fastest: Fastest | None,
         max_workspace: int,
     ):
+        self.one_specs, self.one_shares = one
         self.fastest, self.max_workspace = fastest, max_workspace
         self.net, self.device, self.dtype, self.shares, self.only = net, device, dtype, shares, only
         self.items: list[Lowered] = []
@@ -182,7 +191,7 @@ class _Lowering:
         refusals: list[str] = []
         serving: list[tuple[Kernel, dict[str, str]]] = []
         for kernel, layouts in choices:
-            reason = kernel.refuses(self._call(layer, layouts))
+            reason = kernel.refuses(self._call(layer, layouts)) or kernel.refuses(self._asked(layer, layouts))
             if not reason:
                 serving.append((kernel, layouts))
             elif not serving:
@@ -199,7 +208,7 @@ class _Lowering:
         (best, layouts), why = serving[0], f"score {serving[0][0].score:g}"
         if self.fastest is not None:  # of those that want their tensors alike: layouts are chosen by score
             alike = [k for k, wanted in serving if wanted == layouts]
-            best, measured = self.fastest(layer, alike, self.shares.of(layer))
+            best, measured = self.fastest(layer, alike, self.one_shares.of(layer))
             why = measured or why
         serving.sort(key=lambda choice: choice[0] is not best)  # the others stay in their order
         for kernel, layouts in serving:
@@ -237,6 +246,11 @@ class _Lowering:
 
     def _call(self, layer: Layer, layouts: Mapping[str, str]) -> Call:
         return call_of(layer, self.net, self.logical, self.shares.of(layer), self.device, layouts)
+
+    def _asked(self, layer: Layer, layouts: Mapping[str, str]) -> Call:
+        """The call that a kernel is chosen for."""
+        threads = self.one_shares.of(layer)
+        return call_of(layer, self.net, self.one_specs, threads, self.device, layouts)
 
     def _emit(self, layer: Layer, choice: Choice) -> None:
         inputs = tuple(

@@ -7,6 +7,8 @@ from fbnet.engine.device import devices
 from fbnet.engine.kernel import Scratch, Stage, kernel, kernels
 from fbnet.engine.layer import Elementwise, layer, layers
 from fbnet.engine.progress import listening
+from fbnet.engine.tune import Tuner
+from fbnet.layers.conv import Convolution
 
 
 @pytest.fixture
@@ -41,8 +43,8 @@ def slow_and_fast():
     layers.discard("TestTwice")
 
 
-def chosen(plan) -> str:
-    return plan.steps[0].kernel.rsplit("/", 1)[-1]
+def chosen(plan, step=0) -> str:
+    return plan.steps[step].kernel.rsplit("/", 1)[-1]
 
 
 def test_by_score_and_by_measuring(slow_and_fast):
@@ -66,6 +68,27 @@ def test_it_is_measured_once(slow_and_fast, monkeypatch):
 def test_within_the_workspace(slow_and_fast):
     plan = slow_and_fast.compile(threads=1, tune=False, max_workspace=1000)
     assert chosen(plan) == "fast" and "slow: it needs 4,194,304 bytes of workspace" in plan.notes["y"]
+
+
+def test_a_batch_is_computed_as_its_images_are(monkeypatch):
+    """Whatever would be the fastest for the batch: each image gets the same answer, bit for bit."""
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((32, 32, 3, 3), dtype=np.float32) / 17
+    net = Net([Convolution("x", w, pad=(1, 1, 1, 1), name="y")], {"x": (1, 32, 28, 28)})
+    asked = []
+
+    def time(self, layer, kernel, threads):
+        batch = self.specs["x"].shape[0]
+        asked.append(batch)
+        return float(kernel.name.endswith("winograd4") != (batch == 1))
+
+    monkeypatch.setattr(Tuner, "_time", time)
+    one, four = (net.compile(threads=2, tune=True, shapes={"x": (n, 32, 28, 28)}) for n in (1, 4))
+    assert set(asked) == {1} and chosen(one, -2) == chosen(four, -2) == "winograd4"
+    x = rng.standard_normal((4, 32, 28, 28), dtype=np.float32)
+    with one.session() as single, four.session() as batch:
+        each = [single.run({"x": x[i : i + 1]})["y"] for i in range(4)]
+        np.testing.assert_array_equal(batch.run({"x": x})["y"], np.concatenate(each))
 
 
 def test_compiling_reports_its_progress(slow_and_fast):
