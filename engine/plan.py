@@ -112,6 +112,12 @@ class Plan:
         """Bytes of the constants that the plan holds itself."""
         return sum(c.nbytes for c in self.constants if not isinstance(c, str))
 
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes that one session's runs touch: its arena, in which every step's workspace lies as well, the packed
+        constants, and those that are used as they lie in the net."""
+        return self.arena_bytes + sum(self.constant(i).nbytes for i in range(len(self.constants)))
+
     # -- on disk -------------------------------------------------------------------------------------------
 
     def chunks(self) -> list[bytes | memoryview]:

@@ -18,7 +18,7 @@ from ..engine.device import devices
 from ..engine.errors import CheckError, FbnetError, FileError, InputError
 from ..engine.net import Net
 from ..formats.ends import without_image_input
-from .cold import Cold, cold
+from .cold import cold
 from .layer_times import LayerTime, layer_times
 from .model import convert_with, open_model
 from .options import Counts, Shape, tune_option
@@ -99,7 +99,7 @@ def bench(
         )
     opened = list(_opened(model, random_weights, dict(shape), batch, bare=bool(vs)))
     if from_cold:
-        _cold([(net, cold(net, shapes, threads or 1, min(rounds, 10))) for net, shapes in opened], as_json)
+        _cold(opened, threads or 1, min(rounds, 10), as_json)
     elif sessions:
         _sessions(opened, sessions, as_json)
     elif vs:
@@ -259,22 +259,31 @@ def _print_race(race: Race) -> None:
 # -- from a cold start -------------------------------------------------------------------------------------
 
 
-def _cold(found: Sequence[tuple[Net, list[Cold]]], as_json: bool) -> None:
+def _cold(
+    opened: Sequence[tuple[Net, dict[str, tuple[int, ...]]]], threads: int, rounds: int, as_json: bool
+) -> None:
+    found = [(net, shapes, cold(net, shapes, threads, rounds)) for net, shapes in opened]
     if as_json:
         described = [
-            {"net": net.name, "engines": [entry.described() for entry in rows]} for net, rows in found
+            {"net": net.name, "engines": [entry.described() for entry in rows]} for net, _, rows in found
         ]
         print_json(described[0] if len(described) == 1 else described)
         return
-    for net, rows in found:
+    for net, shapes, rows in found:
         say(
             f"{net.name}: from the start of a process to the first result, {len(rows[0].seconds)} processes each"
         )
+        least = min(median(entry.mib) for entry in rows)
         cells = [
-            [entry.name, f"{entry.first_s:.2f}", f"{median(entry.seconds):.3f}", f"{median(entry.mib):.0f}"]
+            [
+                entry.name, f"{entry.first_s:.2f}", f"{median(entry.seconds):.3f}", f"{median(entry.mib):.0f}",
+                f"{median(entry.mib) - least:.0f}",
+            ]
             for entry in rows
-        ]
-        table(["engine", ">first ever, s", ">median s", ">peak MiB"], cells)
+        ]  # fmt: skip
+        table(["engine", ">first ever, s", ">median s", ">peak MiB", ">beyond the least"], cells)
+        stated = net.compile(threads=threads, shapes=shapes).peak_bytes
+        say(f"of which a run's tensors, working memory and weights, by its plan: {stated / 2**20:.0f} MiB")
 
 
 def _sessions(

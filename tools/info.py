@@ -66,8 +66,9 @@ def info(model: tuple[Path, ...], shape: tuple, device: str, threads: int | None
     say(f"parameters     {found['parameters']:,} in {found['weight_bytes']:,} bytes")
     say(f"multiply-adds  {found['macs']:,} at {', '.join(found['at'])}")
     if "arena_bytes" in found:
-        click.echo(
-            f"memory of run  {found['arena_bytes']:,} bytes, and {found['packed_bytes']:,} of packed weights"
+        say(
+            f"memory of run  {found['peak_bytes']:,} bytes at most: {found['arena_bytes']:,} for tensors and working"
+            f" memory, {found['packed_bytes']:,} for packed weights, the rest for weights as they are"
         )
     else:
         say(f"memory of run  unknown: {found['plan_error']}")
@@ -151,7 +152,8 @@ def memory(
         plan = net.compile(device=device, threads=threads, shapes=shapes)
     except FbnetError as error:
         return {"plan_error": str(error)}
-    return {"arena_bytes": plan.arena_bytes, "packed_bytes": plan.packed_bytes, "steps": len(plan.steps)}
+    sizes = {name: getattr(plan, name) for name in ("peak_bytes", "arena_bytes", "packed_bytes")}
+    return sizes | {"steps": len(plan.steps)}
 
 
 def _brief(value: Any) -> str:
