@@ -66,7 +66,9 @@ def test_peak_bytes_are_what_is_allocated(monkeypatch, tmp_path):
                 session.forward()
             gc.collect()
             arrays = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
-            found = tracemalloc.take_snapshot().filter_traces([arrays, tracemalloc.Filter(False, "*/numba/*")])
+            found = tracemalloc.take_snapshot().filter_traces(
+                [arrays, tracemalloc.Filter(False, "*/numba/*")]
+            )
     finally:
         tracemalloc.stop()
     allocated = sum(trace.size for trace in found.traces)
