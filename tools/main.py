@@ -27,6 +27,7 @@ COMMANDS = {  # each is the function of its name in the file of its name
     "check": "Run the test vectors that travel in a model.",
     "export": "Write a model as ONNX, for other engines and tools.",
     "info": "Show a model's layers, shapes, work and memory.",
+    "draw": "Draw a model: SVG, Mermaid or DOT.",
     "run": "Run a model on images.",
     "explain": "Show which kernel computes each layer, and why.",
     "layers": "List every layer type, with its formula.",
