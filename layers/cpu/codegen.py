@@ -68,6 +68,7 @@ def _own_sources() -> str:
     names = (
         "simd.py",
         "tiles.py",
+        "integer.py",
         "intrinsics.py",
         "elementary.py",
         "trigonometric.py",

@@ -20,6 +20,7 @@ from . import norm as norm
 from . import normalize as normalize
 from . import order as order
 from . import pool as pool
+from . import quantize as quantize
 from . import recurrent as recurrent
 from . import reduce as reduce
 from . import reshape as reshape

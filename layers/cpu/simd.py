@@ -21,6 +21,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
 from .builder import OPERATIONS, Builder, operation
+from .integer import load_bytes, store_bytes  # noqa: F401
 from .tiles import (  # noqa: F401 (a kernel calls them by simd's name)
     tile,
     tile_add_blocks,
@@ -145,15 +146,22 @@ def leaky(b: Builder, x, slope):
 # -- blocks of channels ------------------------------------------------------------------------------------
 
 
-@operation("-(iiiiii)")
-def transpose(b: Builder, source, source_step, source_last, to, to_step, to_last):
-    """LANES rows of LANES float32 become columns: row i is read at source + i * source_step, and row j of the
-    transposed is written at `to` + j * to_step.
+@operation("-(iiiiiil)")
+def transpose(b: Builder, source, source_step, source_last, to, to_step, to_last, itemsize):
+    """LANES rows of LANES numbers become columns: row i is read at source + i * source_step, and row j of the
+    transposed is written at `to` + j * to_step. A number has 1, 2, 4 or 8 bytes.
 
     Rows past source_last are that one again, and rows past to_last are not written: written from the last to the
     first, each over the one before, until row to_last covers them.
     """
-    rows = [b.load_at(b.row(source, source_step, source_last, i), b.vector) for i in range(b.lanes)]
+    kind = b.vector if itemsize == 4 else b.types.VectorType(b.types.IntType(8 * itemsize), b.lanes)
+    rows = [b.load_at(b.row(source, source_step, source_last, i), kind, itemsize) for i in range(b.lanes)]
+    rows = _turned_by_squares(b, rows) if itemsize == 4 else _turned_by_pairs(b, rows)
+    for j in reversed(range(b.lanes)):
+        b.store_at(rows[j], b.row(to, to_step, to_last, j), itemsize)
+
+
+def _turned_by_squares(b: Builder, rows):
     half = b.lanes // 2
     while half >= 4:  # halves of ever smaller squares change places, down to squares of 4
         for i in [i for i in range(b.lanes) if not i & half]:
@@ -169,8 +177,17 @@ def transpose(b: Builder, source, source_step, source_last, to, to_step, to_last
         rows[i : i + 4] = [
             b.by_four(*pair, half) for pair in (low, high) for half in ((0, 1, 4, 5), (2, 3, 6, 7))
         ]
-    for j in reversed(range(b.lanes)):
-        b.store_at(rows[j], b.row(to, to_step, to_last, j))
+    return rows
+
+
+def _turned_by_pairs(b: Builder, rows):
+    """Each round mixes the upper half's rows with the lower half's, number by number."""
+    lanes, half = b.lanes, b.lanes // 2
+    mixed = [k // 2 + k % 2 * lanes for k in range(2 * lanes)]
+    for _ in range(lanes.bit_length() - 1):
+        pairs = zip(rows[:half], rows[half:], strict=True)
+        rows = [b.shuffle(*pair, part) for pair in pairs for part in (mixed[:lanes], mixed[lanes:])]
+    return rows
 
 
 # -- bits --------------------------------------------------------------------------------------------------

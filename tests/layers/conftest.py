@@ -53,6 +53,8 @@ class Case:
     positive  whether the inputs must be above 0
     dtypes    of the inputs, by number; fp32 where it says nothing
     below     whole numbers lie in 0..below-1: indices into an axis of that size
+    ranges    (lowest, highest) of inputs whose numbers are to lie elsewhere, by number
+    exact     whether kernels must give the reference's very bits
     given     inputs that must be just these numbers, by number: the shape of a result, a list of axes
     same      whether every input has the batch on axis 0
     kernel    False: by design no cpu kernel serves this layer, it runs by its reference
@@ -64,6 +66,8 @@ class Case:
     positive: bool = False
     dtypes: Mapping[int, str] = field(default_factory=dict)
     below: int = 5
+    ranges: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    exact: bool = False
     given: Mapping[int, Any] = field(default_factory=dict)
     same: bool = False
     kernel: bool = True
@@ -96,12 +100,17 @@ class Case:
             elif i in self.given:
                 arrays.append(np.asarray(self.given[i], spec.dtype.storage).reshape(spec.shape))
             elif spec.dtype.name != "fp32":
-                high = 2 if spec.dtype.name == "bool" else self.below
-                arrays.append(random.integers(0, high, spec.shape).astype(spec.dtype.storage))
+                low, high = self.ranges.get(i, (0, 1 if spec.dtype.name == "bool" else self.below - 1))
+                arrays.append(random.integers(low, high + 1, spec.shape).astype(spec.dtype.storage))
             else:
-                low = 0.1 if self.positive or name == "var" else -3
-                arrays.append(random.uniform(low, 3, spec.shape).astype(np.float32))
+                low, high = self.ranges.get(i, (0.1 if self.positive or name == "var" else -3, 3))
+                arrays.append(random.uniform(low, high, spec.shape).astype(np.float32))
         return arrays
+
+    @property
+    def tolerance(self) -> float:
+        """What check_layer is to allow."""
+        return 0.0 if self.exact else 1e-5
 
     def __str__(self) -> str:
         dtypes = "".join(f",{i}:{name}" for i, name in self.dtypes.items())

@@ -25,6 +25,7 @@ SIMPLE = (
     "order",
     "normalize",
     "pool",
+    "quantize",
     "reduce",
     "reshape",
     "resize",
@@ -41,7 +42,7 @@ SIMPLE = (
 
 
 def test_kernels_give_the_references_numbers(case):
-    checks = check_layer(case.layer, *case.arrays(), device_names=["cpu"])
+    checks = check_layer(case.layer, *case.arrays(), device_names=["cpu"], tolerance=case.tolerance)
     assert checks
     fused = getattr(case.layer, "activation", "")  # not every activation can be fused into every kernel
     assert fused or case.layer.alias or not case.kernel or all(c.kernel.startswith("cpu/") for c in checks)
@@ -49,7 +50,9 @@ def test_kernels_give_the_references_numbers(case):
 
 def test_inputs_need_not_be_constants(case):
     if len(case.shapes) > 1 and case.layer.type not in ("Convolution", "InnerProduct"):
-        assert check_layer(case.layer, *case.arrays(), device_names=["cpu"], constants=())
+        assert check_layer(
+            case.layer, *case.arrays(), device_names=["cpu"], constants=(), tolerance=case.tolerance
+        )
 
 
 def test_an_empty_batch(batched_case):
