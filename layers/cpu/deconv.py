@@ -1,11 +1,61 @@
-"""Deconvolution on the cpu: every plane of y gathers what the taps of its filters spread into it."""
+"""Deconvolution on the cpu: in blocks as convolutions of its phases (see lattice), which `direct` and `depthwise` do;
+or plain: every plane of y gathers what the taps of its filters spread into it.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ...engine.kernel import Call, kernel
+from ...engine.kernel import Call, Stage, kernel
+from ...engine.layout import BLOCKED
 from ..conv import Deconvolution
+from . import depthwise, direct
+from .fused import keep
+from .lattice import phases
+
+BLOCKS = {"x": BLOCKED, "y": BLOCKED}
+
+
+def constants(call: Call) -> bool | str:
+    """Weights are packed when the plan is made, so they must be there by then."""
+    for name in ("w", "b"):
+        if name not in call.constants and call.shape(name) != (0,):
+            return f"{name} is not a constant"
+    return True
+
+
+def bind_phases(call: Call) -> list[Stage]:
+    """A stage, or two, for each phase, with the taps that reach it."""
+    w, group = call.constants["w"], call.layer.group
+    c, m, kh, kw = w.shape
+    filters = w.reshape(group, c // group, m, kh, kw).swapaxes(1, 2).reshape(group * m, c // group, kh, kw)
+    return [
+        stage
+        for at in phases(call)
+        for stage in direct.stages(call, filters[:, :, at.rows.taps][..., at.columns.taps], at, (keep, 0, 0))
+    ]
+
+
+def one_a_channel(call: Call) -> bool | str:
+    taps = -(-call.shape("w")[3] // call.layer.stride[1])  # of a phase
+    found = depthwise.one_a_channel(call, call.shape("w")[0], taps)
+    return constants(call) if found is True else found
+
+
+def bind_depthwise_phases(call: Call) -> list[Stage]:
+    w = call.constants["w"]
+    return [
+        depthwise.stage(call, w[:, :, at.rows.taps][..., at.columns.taps], at, (keep, 0, 0))
+        for at in phases(call)
+    ]
+
+
+kernel(Deconvolution, device="cpu", when=constants, bind=bind_phases, score=4.0, layouts=BLOCKS)(
+    direct.direct
+)
+kernel(
+    Deconvolution, device="cpu", when=one_a_channel, bind=bind_depthwise_phases, score=9.0, layouts=BLOCKS
+)(depthwise.depthwise)
 
 
 def bind(call: Call) -> dict:

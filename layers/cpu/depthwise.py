@@ -13,33 +13,40 @@ from ...engine.layout import BLOCKED
 from ..conv import Convolution
 from . import simd
 from .fused import finish_of, finishes, keep
+from .lattice import Lattice, whole
 
 # numbers of a variant
 ROWS = 6
 TAPS, STRIDE, DILATION = 3, 1, 1  # along a row
+STEP = 1  # places of the output from one that is computed to the next
 
 finish = keep
 
 
 def serves(call: Call) -> bool | str:
-    """As many filters as channels and groups, constant, and small enough along a row to unroll."""
-    w, group = call.shape("w"), call.layer.group
-    if w[1] != 1 or w[0] != group or group == 1:
-        return f"group={group}, C/group={w[1]}, M={w[0]}: not one filter a channel"
     for name in ("w", "b"):
         if name not in call.constants and call.shape(name) != (0,):
             return f"{name} is not a constant"
-    if call.shape("residual") != (0,):
-        return "it adds no residual"
-    if w[3] > 7:
-        return f"KW={w[3]} is too wide to unroll"
-    return finishes(call.layer)
+    found = one_a_channel(call, call.shape("w")[0], call.shape("w")[3])
+    return finishes(call.layer) if found is True else found
+
+
+def one_a_channel(call: Call, filters: int, taps: int) -> bool | str:
+    """Whether there are as many filters as channels and groups, with few taps along a row."""
+    w, group = call.shape("w"), call.layer.group
+    if w[1] != 1 or filters != group or group == 1:
+        return f"group={group}, C/group={w[1]}, M={filters}: not one filter a channel"
+    return taps <= 7 or f"{taps} taps along a row are too many to unroll"
 
 
 def bind(call: Call) -> Stage:
-    """Weights as (blocks, KH, KW, lanes)."""
-    layer, w, lanes = call.layer, call.constants["w"], call.lanes
-    (n, c, h, width), (_, _, oh, ow) = call.shape("x"), call.shape("y")
+    return stage(call, call.constants["w"], whole(call), finish_of(call.layer))
+
+
+def stage(call: Call, w: np.ndarray, at: Lattice, finishing: tuple) -> Stage:
+    """The outputs of a lattice with filters w, (C, 1, KH, KW). Weights as (blocks, KH, KW, lanes)."""
+    lanes, down, across = call.lanes, at.rows, at.columns
+    (n, c, h, width), (_, _, out_h, out_w) = call.shape("x"), call.shape("y")
     kh, kw = w.shape[2:]
     blocks = -(-c // lanes)
     full = np.zeros((blocks * lanes, kh, kw), np.float32)
@@ -48,18 +55,21 @@ def bind(call: Call) -> Stage:
     bias = np.zeros(blocks * lanes, np.float32)
     if call.shape("b") != (0,):
         bias[:c] = call.constants["b"]
-    rows = best_rows(ow, call.registers - kw - 1)
-    function, alpha, beta = finish_of(layer)
-    (stride_h, stride), (dilation_h, dilation), (top, left, *_) = layer.stride, layer.dilation, layer.pad
-    strip = (rows - 1) * stride + (kw - 1) * dilation + 1
+    rows = best_rows(across.count, call.registers - kw - 1)
+    function, alpha, beta = finishing
+    strip = (rows - 1) * across.stride + (kw - 1) * across.dilation + 1
     return Stage(
         dict(
-            x=call.flat("x"), y=call.flat("y"), w=Packed(packed), b=Packed(bias),
+            x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"), w=Packed(packed), b=Packed(bias),
             strips=Scratch((call.threads, strip * lanes)), planes=n * blocks, blocks=blocks, h=h, width=width,
-            oh=oh, ow=ow, kh=kh, stride_h=stride_h, dilation_h=dilation_h, top=top, left=left, strip=strip,
-            alpha=float(alpha), beta=float(beta),
+            oh=down.count, ow=across.count, kh=kh, stride_h=down.stride, dilation_h=down.dilation,
+            top=down.before, left=across.before, out_h=out_h, out_w=out_w, step_h=down.step,
+            start=down.start * out_w + across.start, strip=strip, alpha=float(alpha), beta=float(beta),
         ),
-        function=simd.variant(depthwise, ROWS=rows, TAPS=kw, STRIDE=stride, DILATION=dilation, finish=function),
+        function=simd.variant(
+            depthwise, ROWS=rows, TAPS=kw, STRIDE=across.stride, DILATION=across.dilation, STEP=across.step,
+            finish=function,
+        ),
     )  # fmt: skip
 
 
@@ -68,10 +78,13 @@ def best_rows(places: int, most: int) -> int:
     return min(range(1, min(places, most, 16) + 1), key=lambda rows: -(-places // rows) * (rows + 1.5))
 
 
-@kernel(Convolution, device="cpu", when=serves, bind=bind, score=9.0, layouts={"x": BLOCKED, "y": BLOCKED})
+@kernel(
+    Convolution, device="cpu", when=serves, bind=bind, score=9.0,
+    layouts={"x": BLOCKED, "y": BLOCKED, "residual": BLOCKED},
+)  # fmt: skip
 def depthwise(
-    x, y, w, b, strips, planes, blocks, h, width, oh, ow, kh, stride_h, dilation_h, top, left, strip, alpha, beta,
-    ith, nth,
+    x, y, residual, w, b, strips, planes, blocks, h, width, oh, ow, kh, stride_h, dilation_h, top, left,
+    out_h, out_w, step_h, start, strip, alpha, beta, ith, nth,
 ):  # fmt: skip
     """Row by row of each block of channels; threads share the rows of all blocks."""
     vector = simd.LANES * 4
@@ -96,8 +109,11 @@ def depthwise(
                     inputs = edge
                 weights = simd.address(w) + (block * kh + ky) * TAPS * vector
                 t = simd.tile_fma_row(t, inputs, weights, TAPS, STRIDE, DILATION)
+            there = ((plane * out_h + oy * step_h) * out_w + ox * STEP + start) * vector
+            if residual.size > 0:
+                t = simd.tile_load_add(t, simd.address(residual) + there, STEP * vector)
             t = finish(t, alpha, beta)
-            simd.tile_store(t, simd.address(y) + (unit * ow + ox) * vector, vector)
+            simd.tile_store(t, simd.address(y) + there, STEP * vector)
             at += ROWS
 
 

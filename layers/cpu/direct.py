@@ -18,11 +18,13 @@ from ...engine.layout import BLOCKED
 from ..conv import Convolution
 from . import simd
 from .fused import finish_of, finishes, keep
+from .lattice import Lattice, whole
 from .tiling import Part, best_parts, best_tile
 
 # numbers of a variant
 ROWS, VECTORS = 6, 2
-STRIDE = 1  # places from one output to the next along a row
+STRIDE = 1  # places of the input from one output to the next along a row
+STEP = 1  # and of the output
 CHANNELS = 8  # channels that lie side by side in the input: LANES, or 1 if it is plain
 
 finish = keep
@@ -47,44 +49,52 @@ def serves_plain(call: Call) -> bool | str:
 
 
 def bind(call: Call) -> list[Stage]:
-    """A stage for each part of the output channels. Weights as (group of VECTORS vectors, C, KH, KW, channel in its
-    block, VECTORS, lanes)."""
-    layer, w, lanes = call.layer, call.constants["w"], call.lanes
-    (n, c, h, width), (_, m, oh, ow) = call.shape("x"), call.shape("y")
-    kh, kw = w.shape[2:]
+    return stages(call, call.constants["w"], whole(call), finish_of(call.layer))
+
+
+def stages(call: Call, w: np.ndarray, at: Lattice, finishing: tuple) -> list[Stage]:
+    """The outputs of a lattice with filters w, (M, C/group, KH, KW): a stage for each part of the output channels.
+
+    Weights as (group of VECTORS vectors, C, KH, KW, channel in its block, VECTORS, lanes).
+    """
+    lanes, rows, columns = call.lanes, at.rows, at.columns
+    (n, c, h, width), (_, m, out_h, out_w) = call.shape("x"), call.shape("y")
+    oh, ow, (kh, kw) = rows.count, columns.count, w.shape[2:]
     channels = lanes if call.layout("x") == BLOCKED else 1
-    stride, (top, left, *_) = layer.stride, layer.pad
-    if kh == kw == 1 and stride == (1, 1) and not any(layer.pad):
+    if kh == kw == 1 and (h, width) == (oh, ow) == (out_h, out_w) and not (rows.before or columns.before):
         h, width, oh, ow = 1, h * width, 1, oh * ow  # a row has no end that matters
+        out_h, out_w = oh, ow
     out_blocks = -(-m // lanes)
     bias = np.zeros(out_blocks * lanes, np.float32)
     if call.shape("b") != (0,):
         bias[:m] = call.constants["b"]
-    function, alpha, beta = finish_of(layer)
-    stages, first = [], 0
+    function, alpha, beta = finishing
+    found, first = [], 0
     for part in parts_of(call, ow, out_blocks):
         tile, outputs = part.tile, slice(first * lanes, (first + part.blocks) * lanes)
         # of several groups there is one part
-        starts, span = seen_blocks(w[outputs].shape[0], c, layer.group, tile.vectors * lanes, channels)
-        packed = pack(w[outputs], layer.group, tile.vectors, channels, lanes, starts, span)
-        strip = (tile.rows - 1) * stride[1] + (kw - 1) * layer.dilation[1] + 1
+        starts, span = seen_blocks(w[outputs].shape[0], c, call.layer.group, tile.vectors * lanes, channels)
+        packed = pack(w[outputs], call.layer.group, tile.vectors, channels, lanes, starts, span)
+        strip = (tile.rows - 1) * columns.stride + (kw - 1) * columns.dilation + 1
         stage = Stage(
             dict(
                 x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"),
                 w=Packed(packed), b=Packed(bias[outputs]), starts=Packed(starts), span=span,
                 strips=Scratch((call.threads, strip * channels)),
-                n=n, c=c, h=h, width=width, oh=oh, ow=ow, kh=kh, kw=kw, stride_h=stride[0],
-                dilation_h=layer.dilation[0], dilation_w=layer.dilation[1], top=top, left=left,
+                n=n, c=c, h=h, width=width, oh=oh, ow=ow, kh=kh, kw=kw, stride_h=rows.stride,
+                dilation_h=rows.dilation, dilation_w=columns.dilation, top=rows.before, left=columns.before,
+                out_h=out_h, out_w=out_w, step_h=rows.step, start=rows.start * out_w + columns.start,
                 strip=strip, alpha=float(alpha), beta=float(beta), first_block=first, out_blocks=out_blocks,
                 groups=part.groups, weights_inside=int(packed.nbytes <= L2_BYTES),
             ),
             function=simd.variant(
-                direct, ROWS=tile.rows, VECTORS=tile.vectors, STRIDE=stride[1], CHANNELS=channels, finish=function
+                direct, ROWS=tile.rows, VECTORS=tile.vectors, STRIDE=columns.stride, STEP=columns.step,
+                CHANNELS=channels, finish=function,
             ),
         )  # fmt: skip
-        stages.append(stage)
+        found.append(stage)
         first += part.blocks
-    return stages
+    return found
 
 
 def parts_of(call: Call, places: int, out_blocks: int) -> list[Part]:
@@ -136,7 +146,8 @@ def pack(
 )  # fmt: skip
 def direct(
     x, y, residual, w, b, starts, span, strips, n, c, h, width, oh, ow, kh, kw, stride_h, dilation_h, dilation_w,
-    top, left, strip, alpha, beta, first_block, out_blocks, groups, weights_inside, ith, nth,
+    top, left, out_h, out_w, step_h, start, strip, alpha, beta, first_block, out_blocks, groups,
+    weights_inside, ith, nth,
 ):  # fmt: skip
     """One tile after another; the weights in the inner loop if they are few, the places if not.
 
@@ -194,11 +205,12 @@ def direct(
                     inputs += dilation_w * place
                     weights += step
         t = simd.tile_add_row(t, simd.address(b) + group * VECTORS * vector)
-        there = ((image * out_blocks + first_block + group * VECTORS) * oh + oy) * ow + ox
+        there = ((image * out_blocks + first_block + group * VECTORS) * out_h + oy * step_h) * out_w
+        there = (there + ox * STEP + start) * vector
         if residual.size > 0:
-            t = simd.tile_add_blocks(t, simd.address(residual) + there * vector, vector, oh * ow * vector)
+            t = simd.tile_add_blocks(t, simd.address(residual) + there, STEP * vector, out_h * out_w * vector)
         t = finish(t, alpha, beta)
-        simd.tile_store_blocks(t, simd.address(y) + there * vector, vector, oh * ow * vector)
+        simd.tile_store_blocks(t, simd.address(y) + there, STEP * vector, out_h * out_w * vector)
         # the next unit: counting on is cheaper than dividing
         if weights_inside:
             group += 1
