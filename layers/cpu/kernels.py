@@ -21,6 +21,7 @@ from . import normalize as normalize
 from . import order as order
 from . import pool as pool
 from . import quantize as quantize
+from . import quantized_eltwise as quantized_eltwise
 from . import recurrent as recurrent
 from . import reduce as reduce
 from . import reshape as reshape

@@ -16,22 +16,14 @@ from ...engine.layout import BLOCKED, PLAIN, SAME
 from ..quantize import Dequantize, Quantize, Requantize, Table
 from . import layout, simd
 from .layout import channels_of
+from .rounding import limits, range_of, rounded
 
 FLAT = dict(split=("x", "y"), layouts={"x": SAME, "y": SAME})
 
 
-def stepped(v, low, high, zero):
-    """clamp(rint(v) + zero), where low and high are the limits less zero, all float32; NaN becomes zero."""
-    v = v if v == v else np.float32(0)
-    v = low if v < low else v
-    v = high if v > high else v
-    return np.int32(np.rint(v) + zero)
-
-
-def limits(to: str, zero: int) -> dict[str, float]:
-    """zero, and an integer dtype's range less zero."""
-    info = np.iinfo(dtypes[to].storage)
-    return dict(low=float(info.min - zero), high=float(info.max - zero), zero=float(zero))
+def known(v):
+    """0 for NaN."""
+    return v if v == v else np.float32(0)
 
 
 def one_scale(call: Call) -> bool | str:
@@ -58,13 +50,14 @@ def fills_blocks(call: Call) -> bool | str:
 
 def bind_quantize(call: Call) -> dict:
     layer = call.layer
-    return dict(x=call.flat("x"), y=call.flat("y"), scale=layer.scale[0]) | limits(layer.to, layer.zero[0])
+    bounds = limits(*range_of(layer.to), layer.zero[0])
+    return dict(x=call.flat("x"), y=call.flat("y"), scale=layer.scale[0]) | bounds
 
 
 @kernel(Quantize, device="cpu", dtype="int8", bind=bind_quantize, when=both(few_bits, one_scale), **FLAT)
 def quantize(x, y, scale, low, high, zero):
     for i in range(y.size):
-        y[i] = stepped(x[i] / scale, low, high, zero)
+        y[i] = rounded(known(x[i] / scale), low, high, zero)
 
 
 def bind_blocks(call: Call) -> dict:
@@ -95,7 +88,7 @@ def quantize_into_blocks(x, y, room, channels, blocks, places, scale, low, high,
             for place in range(places):
                 for lane in range(simd.LANES):
                     v = x[first + min(lane, filled - 1), place] / scale
-                    y[b, place, lane] = stepped(v, low, high, zero)
+                    y[b, place, lane] = rounded(known(v), low, high, zero)
 
 
 def bind_slices(call: Call) -> dict:
@@ -113,7 +106,7 @@ def bind_slices(call: Call) -> dict:
 
 
 def bind_quantized_slices(call: Call) -> dict:
-    return bind_slices(call) | limits(call.layer.to, 0)
+    return bind_slices(call) | limits(*range_of(call.layer.to), 0)
 
 
 @kernel(Quantize, device="cpu", dtype="int8", bind=bind_quantized_slices, when=few_bits, score=0.5)
@@ -124,7 +117,7 @@ def quantize_slices(x, y, scales, zeros, low, high, ith, nth):
         zero, scale = np.float32(zeros[k]), scales[k]
         least, most = low - zero, high - zero
         for j in range(after):
-            y[i, k, j] = stepped(x[i, k, j] / scale, least, most, zero)
+            y[i, k, j] = rounded(known(x[i, k, j] / scale), least, most, zero)
 
 
 def bind_dequantize(call: Call) -> dict:
@@ -158,13 +151,13 @@ def dequantize_slices(x, y, scales, zeros, ith, nth):
 
 
 def bind_requantize(call: Call) -> dict:
-    return bind_table(call) | dict(x_zero=float(call.layer.x_zero)) | limits("int8", call.layer.zero)
+    return bind_table(call) | dict(x_zero=float(call.layer.x_zero)) | limits(-128, 127, call.layer.zero)
 
 
 @kernel(Requantize, device="cpu", dtype="int8", bind=bind_requantize, inplace=("x",), **FLAT)
 def requantize(x, y, x_zero, multiplier, low, high, zero):
     for i in range(y.size):
-        y[i] = stepped((np.float32(x[i]) - x_zero) * multiplier, low, high, zero)
+        y[i] = rounded((np.float32(x[i]) - x_zero) * multiplier, low, high, zero)
 
 
 def bind_table(call: Call) -> dict:

@@ -1,6 +1,7 @@
 """Integer layers on awkward shapes, over int8's whole range; every kernel must give the reference's bits."""
 
 from fbnet.layers.quantize import Dequantize, Quantize, Requantize, Table
+from fbnet.layers.quantized import QuantizedEltwise
 
 FULL, WORDS = (-128, 127), (-(2**31), 2**31 - 1)
 
@@ -20,6 +21,14 @@ def cases(case):
     def quantize(layer, *shape, **flags):
         return quantized(layer, shape, whole=(), **flags)
 
+    def joined(operation, count):
+        """Narrow enough at one end that some results are clamped."""
+        zeros, factors = (5, -7, 0, 100)[:count], (0.7, 0.4, 1.3, 0.2)[:count]
+        factors = (0.01,) if operation == "prod" else factors
+        return QuantizedEltwise(
+            operation=operation, x_zero=zeros, multiplier=factors, scale=1.0, zero=-9, low=-100
+        )
+
     return [
         quantize(Quantize(scale=(0.02,), zero=(-5,)), 2, 37, 7, 13),
         quantize(Quantize(scale=(0.02,), zero=(3,)), 1, 3, 1, 127),
@@ -34,5 +43,19 @@ def cases(case):
         ),
         quantized(Requantize(x_zero=-7, multiplier=0.37, scale=1.0, zero=11), (2, 37, 7, 13)),
         quantized(Requantize(x_zero=0, multiplier=2.5, scale=1.0, zero=0), (1, 127)),
+        *[
+            quantized(joined(operation, count), *[shape] * count, whole=range(count))
+            for operation, count in (("sum", 2), ("sum", 3), ("max", 2), ("max", 4))
+            for shape in ((2, 37, 7, 13), (1, 127))
+        ],
+        *[
+            quantized(joined("prod", 2), *shapes, whole=(0, 1), batch=batch)
+            for *shapes, batch in (
+                ((2, 37, 7, 13), (2, 37, 7, 13), True),
+                ((2, 37, 7, 13), (2, 37, 1, 1), True),
+                ((1, 13, 1, 1), (1, 13, 7, 7), True),
+                ((127,), (5, 1), False),
+            )
+        ],
         quantized(Table(scale=1.0, zero=0), (2, 37, 7, 13), (256,), whole=(0, 1)),
     ]  # fmt: skip
