@@ -109,7 +109,7 @@ def main() -> None:
             with net.compile(device="cuda", shapes={"x": x.shape}).session() as session:
                 y = session.run({"x": x})["y"]
                 if batch == 1:
-                    wanted = net.forward(None, x=x)["y"]
+                    wanted = net.forward(x=x)["y"]
                 else:
                     with torch.inference_mode():
                         wanted = module(torch.from_numpy(x)).numpy()

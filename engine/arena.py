@@ -7,9 +7,10 @@ from functools import cached_property
 import numpy as np
 
 from .errors import DeviceError
+from .layout import plain
 from .memory import ALIGN
 from .net import as_input
-from .plan import ARENA, Place, Plan
+from .plan import ARENA, Place, Plan, Stored
 from .tensor import Spec
 
 
@@ -72,6 +73,12 @@ class Arena:
         if name not in net.outputs and name not in net.inputs:
             raise DeviceError(f"{net.name} has no output {name!r}; it has {', '.join(net.outputs)}")
         return self.views[name].copy()
+
+    def peek(self, stored: Stored) -> np.ndarray:
+        """A copy of what lies now where a tensor of the plan has its place, in the shape that the net gives it."""
+        at = stored.place.offset
+        array = self.memory[at : at + stored.nbytes].view(stored.spec.dtype.storage).reshape(stored.shape)
+        return plain(array, stored.spec.shape, stored.layout).copy()
 
     def compute(self, layer_name: str) -> None:
         """Run one layer by its reference. Raises DeviceError if it fails or does not keep its promised shapes."""

@@ -75,7 +75,7 @@ def _on_device(
     constants: Sequence[str] | None,
 ) -> list[Check]:
     net, fed = _net_of(layer, arrays, constants)
-    wanted = net.forward(None, **fed)
+    wanted = net.forward(**fed)
     device.load_kernels()
     shapes = {name: array.shape for name, array in fed.items()}
     call = call_of(net.layers[0], net, net.specs(shapes), 1, device)

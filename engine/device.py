@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from .errors import DeviceError
 from .kernel import Parameter
-from .plan import Plan
+from .plan import Plan, Stored
 from .registry import Registry
+
+
+@dataclass(frozen=True)
+class Span:
+    """A thread's work on its share of a step: `start` and `end` in seconds since the run began."""
+
+    step: int
+    thread: int
+    share: int
+    start: float
+    end: float
 
 
 class Device:
@@ -35,6 +48,7 @@ class Device:
     registers: int = 16
     host_threads: ClassVar[bool] = True  # False: a plan's number of threads changes nothing
     can_time: ClassVar[bool] = False  # True: time_steps works, so that kernels can be chosen by measuring
+    can_step: ClassVar[bool] = False  # True: step and peek work, so that one can look on while a net runs
     reorder: ClassVar[str] = ""  # type of the layer that brings a tensor from one layout to another
 
     def available(self) -> bool:
@@ -66,6 +80,20 @@ class Device:
     def time_steps(self, handle: Any, rounds: int) -> list[float]:
         """The median seconds of each step of the handle's plan over `rounds` whole runs."""
         raise NotImplementedError
+
+    # -- looking on ----------------------------------------------------------------------------------------
+
+    def step(self, handle: Any, index: int) -> None:
+        """Run one step of the handle's plan; those before it have run."""
+        raise NotImplementedError
+
+    def peek(self, handle: Any, stored: Stored) -> np.ndarray:
+        """A copy of what lies at a tensor's place now, in the shape that the net gives it."""
+        raise NotImplementedError
+
+    def timeline(self, handle: Any) -> list[Span]:
+        """Run every step once, and say which thread was at which share of which step, and when."""
+        raise DeviceError(f"device {self.name!r} does not write down what its threads do: cpu does")
 
     # -- the six calls -------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin
 import numpy as np
 
 from .dtype import dtype_of
-from .errors import AttributeValueError, FbnetError, ShapeError, did_you_mean
+from .errors import AttributeValueError, FbnetError, InputError, ShapeError, did_you_mean
 from .registry import Registry
 from .tensor import Spec, Tensor
 
@@ -156,6 +156,16 @@ class Layer:
         wiring = {key: changes.pop(key, getattr(self, key)) for key in ("name", "inputs", "outputs")}
         inputs = wiring.pop("inputs")
         return type(self)(*inputs, **wiring, **(self.attributes | changes))
+
+    @property
+    def output(self) -> str:
+        """The name of the tensor that the layer writes, to wire the next one: `ReLU(net["conv1"].output)`.
+
+        Raises InputError if it writes several, or is not in a net yet.
+        """
+        if len(self.outputs) != 1:
+            raise InputError(f"{self} writes {', '.join(self.outputs) or 'nothing yet'}: ask for `outputs`")
+        return self.outputs[0]
 
     def input_names(self) -> list[str]:
         """What `reference` calls the inputs that this layer has: x, w, b; or xs0, xs1, ... for *xs."""

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
+
 PLAIN, BLOCKED = "plain", "blocked"
 SAME = "same"  # in a kernel's declaration: whatever layout the layer's inputs have; all that say SAME get the same
 
@@ -23,6 +25,15 @@ def stored_shape(shape: Sequence[int], layout: str, lanes: int) -> tuple[int, ..
         return tuple(shape)
     n, c, *rest = shape
     return (n, -(-c // lanes), *rest, lanes)
+
+
+def plain(stored: np.ndarray, shape: Sequence[int], layout: str) -> np.ndarray:
+    """A stored array in the order that its shape says: the opposite of what a reorder does."""
+    if layout == PLAIN:
+        return stored.reshape(shape)
+    blocks = np.moveaxis(stored, -1, 2)  # (N, C / lanes, lanes, ...)
+    n, c, *rest = shape
+    return np.ascontiguousarray(blocks.reshape(n, -1, *rest)[:, :c])
 
 
 def stored_name(tensor: str, layout: str) -> str:

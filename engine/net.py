@@ -22,6 +22,7 @@ from .tensor import Dim, Spec, Tensor, content_digest
 
 if TYPE_CHECKING:
     from .plan import Plan
+    from .steps import Steps
 
 Shape = Sequence["int | str"]
 
@@ -97,19 +98,19 @@ class Net:
 
     # -- running it ----------------------------------------------------------------------------------------
 
-    def forward(self, upto: str | None = None, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    def forward(self, *arrays: np.ndarray, upto: Any = None, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Run the layers one by one in numpy: the definition of what this net computes.
 
-        inputs  one array a net input, by name. Returns output name -> array; with `upto` (a layer's or tensor's
-        name) the run stops there and returns that layer's outputs. Raises InputError, ShapeError.
+        arrays, inputs  one array a net input, in order or by name. Returns output name -> array; with `upto` (a layer's
+        or tensor's name) the run stops there and returns that layer's outputs. Raises InputError, ShapeError.
         """
-        tensors: dict[str, Any] = {ABSENT: None, **self._checked_arrays(inputs)}
+        tensors: dict[str, Any] = {ABSENT: None, **self._given(arrays, inputs)}
         tensors |= {name: constant.data for name, constant in self.constants.items()}
         last = self._layer_upto(upto)
         for layer in self.layers:
-            arrays = [tensors[i] for i in layer.inputs]
-            layer.infer_outputs([None if a is None else Spec(a.shape, _dtype_name(a)) for a in arrays])
-            tensors.update(zip(layer.outputs, layer.compute(arrays), strict=True))
+            read = [tensors[i] for i in layer.inputs]
+            layer.infer_outputs([None if a is None else Spec(a.shape, _dtype_name(a)) for a in read])
+            tensors.update(zip(layer.outputs, layer.compute(read), strict=True))
             if layer is last:
                 return {o: tensors[o] for o in layer.outputs}
         return {o: tensors[o] for o in self.outputs}
@@ -146,6 +147,29 @@ class Net:
         """
         from .session import run_once
 
+        outputs = run_once(self, self._given(arrays, inputs))
+        return outputs[self.outputs[0]] if len(self.outputs) == 1 else outputs
+
+    def steps(
+        self,
+        *arrays: np.ndarray,
+        device: str = "cpu",
+        threads: int | None = None,
+        rounds: int = 0,
+        **inputs: np.ndarray,
+    ) -> Steps:
+        """The layers of one run as they run: iterate for inputs, outputs, kernel and time of each; see engine/steps.py.
+
+        rounds  time each step as the median of so many runs, instead of once
+        """
+        from .steps import Steps
+
+        given = self._given(arrays, inputs)
+        shapes = {name: array.shape for name, array in given.items()}
+        return Steps(self.compile(device=device, threads=threads, shapes=shapes), given, rounds)
+
+    def _given(self, arrays: Sequence[np.ndarray], inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The arrays of a call by the inputs' names, checked. Raises InputError."""
         if len(arrays) > len(self.inputs):
             raise InputError(f"{self.name} takes {len(self.inputs)} inputs, but got {len(arrays)}")
         given = dict(zip(self.inputs, arrays, strict=False))
@@ -153,9 +177,7 @@ class Net:
             raise InputError(
                 f"{self.name} got {', '.join(sorted(twice))} by position and by name: give it once"
             )
-        given |= inputs
-        outputs = run_once(self, self._checked_arrays(given))
-        return outputs[self.outputs[0]] if len(self.outputs) == 1 else outputs
+        return self._checked_arrays(given | dict(inputs))
 
     def compile(
         self,

@@ -15,7 +15,8 @@ from .layout import PLAIN, stored_shape
 from .lower import Lowered, LoweredNet
 from .memory import Block, arrange
 from .net import Net
-from .plan import ARENA, Place
+from .plan import ARENA, Place, Stored
+from .tensor import Spec
 
 
 class Places:
@@ -36,7 +37,7 @@ class Places:
         self._regions: dict[str | int, int] = {}
         self._roots: dict[str, tuple[str, int]] = {}  # tensor -> (root, offset in bytes)
         self._divided: set[str] = set()  # roots that hold parts
-        items = lowered.items
+        items = self._items = lowered.items
         for item in items:
             if item.alias:
                 given, made = (specs[n].concrete for n in (item.layer.inputs[0], item.layer.outputs[0]))
@@ -147,6 +148,26 @@ class Places:
 
     def scratch(self, time: int, stage: int, name: str) -> Place:
         return Place(ARENA, self._scratch[time, stage, name].offset)
+
+    def stored(self) -> list[Stored]:
+        """Every tensor that has a place in the arena, in the order in which they are written, and all scratch."""
+        writers = {o: item.layer.name for item in self._items for o in item.layer.outputs}
+        found = []
+        for name in [*self.net.inputs, *writers]:
+            root, _ = self.root(name)
+            if root not in self._blocks:
+                continue  # a constant in another shape
+            block, layout = self._blocks[root], self.layouts.get(name, PLAIN)
+            spec, tensor = self.specs[name].concrete, name.removesuffix(f"@{layout}")
+            times = (block.first, block.last, root if root != name else "")
+            shape = self.stored_shape(name)
+            found.append(Stored(tensor, writers.get(name, ""), self.place(name), spec, shape, layout, *times))
+        scratch = {id(block): (block, time) for (time, _, _), block in self._scratch.items()}
+        for block, time in scratch.values():
+            place, spec = Place(ARENA, block.offset), Spec((block.nbytes,), "uint8")
+            layer = self._items[time].layer.name
+            found.append(Stored("", layer, place, spec, spec.shape, PLAIN, block.first, block.last))
+        return found
 
     def region(self, constant: np.ndarray | str) -> int:
         """The region of a constant of the net, by name, or of a packed array."""

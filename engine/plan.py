@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from .net import Net
 from .tensor import Spec
 
 ARENA = 0
-_MAGIC = b"FBPLAN02"
+_MAGIC = b"FBPLAN03"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,32 @@ class Place:
 
     region: int
     offset: int
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor as it lies in a plan's memory, for those who look inside. Time is the number of a lowered layer, as in
+    `notes`; -1 is before the first.
+
+    tensor  its name in the net; a step's working memory has none, ''
+    layer   the layer that writes it, '' for an input
+    spec    shape and dtype in the net, with plain sizes; shape and layout are those in memory
+    within  the tensor whose bytes these are as well, '' if they are its own
+    """
+
+    tensor: str
+    layer: str
+    place: Place
+    spec: Spec
+    shape: tuple[int, ...]
+    layout: str
+    first: int
+    last: int
+    within: str = ""
+
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * self.spec.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -67,7 +94,8 @@ class Plan:
     constants    arrays, or names of the net's own constants
     objects      compiled code
     arena_bytes  what each session allocates
-    notes        layer -> why its kernel was chosen
+    notes        layer -> why its kernel was chosen, in the order in which they run
+    stored       every tensor that has a place, and every step's working memory
     """
 
     net: Net
@@ -82,6 +110,7 @@ class Plan:
     arena_bytes: int
     notes: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
+    stored: Sequence[Stored] = ()
     idle: deque[Any] = field(default_factory=deque, repr=False)  # sessions kept ready for `net(x)`
 
     def session(self) -> Any:
@@ -143,6 +172,13 @@ class Plan:
             "objects": [len(o) for o in self.objects],
             "steps": [[s.layer, s.kernel, s.entry, s.words, s.relocations, s.threads] for s in self.steps],
             "notes": dict(self.notes),
+            "stored": [
+                [
+                    *(s.tensor, s.layer, s.place.region, s.place.offset, s.spec.shape, s.spec.dtype.name),
+                    *(s.shape, s.layout, s.first, s.last, s.within),
+                ]
+                for s in self.stored
+            ],
         }
         text = json.dumps(header).encode()
         digest = hashlib.sha256(text + b"".join(self.objects)).digest()
@@ -200,6 +236,10 @@ class Plan:
             arena_bytes=header["arena"],
             notes=header["notes"],
             key=header["key"],
+            stored=[
+                Stored(tensor, layer, Place(region, offset), Spec(sizes, dtype), tuple(shape), *rest)
+                for tensor, layer, region, offset, sizes, dtype, shape, *rest in header["stored"]
+            ],
         )
 
     # -- to read -------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ def record(
         steps=steps,
         arena_bytes=places.arena_bytes,
         notes={item.layer.name: item.why for item in lowered.items},
+        stored=places.stored(),
     )
 
 

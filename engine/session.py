@@ -12,6 +12,7 @@ from .errors import DeviceError
 from .net import Net
 from .part import pieces
 from .plan import Plan
+from .settings import debug_level
 
 
 class Session:
@@ -95,4 +96,8 @@ def _run_piece(net: Net, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
         session = Session(plan)
     outputs = session.run(inputs)
     plan.idle.append(session)
+    if debug_level() >= 2:
+        from .steps import tell
+
+        tell(plan, inputs, debug_level())
     return outputs

@@ -73,7 +73,7 @@ def fixed(net: Net, shapes: dict[str, tuple[int, ...]]) -> Net:
 def compared(net: Net, path: Path) -> float:
     """The error of the net in `path` against `net`, on random numbers. Raises CheckError if it is too large."""
     inputs = random_inputs(net.inputs)
-    wanted, got = net.forward(None, **inputs), read_model(path).forward(None, **inputs)
+    wanted, got = net.forward(**inputs), read_model(path).forward(**inputs)
     error = max(relative_error(got[name], wanted[name]) for name in net.outputs)
     if not error <= CLOSE:
         raise CheckError(

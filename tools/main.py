@@ -29,6 +29,7 @@ COMMANDS = {  # each is the function of its name in the file of its name
     "info": "Show a model's layers, shapes, work and memory.",
     "draw": "Draw a model: SVG, Mermaid or DOT.",
     "run": "Run a model on images.",
+    "trace": "Run a model, and show what every layer wrote, and when.",
     "explain": "Show which kernel computes each layer, and why.",
     "layers": "List every layer type, with its formula.",
     "conformance": "Run the ONNX project's own backend suite.",

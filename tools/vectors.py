@@ -106,7 +106,7 @@ def with_test(
         fed = (
             given
             if set(body.inputs) == set(net.inputs)
-            else part(net, list(net.inputs), list(body.inputs)).forward(None, **given)
+            else part(net, list(net.inputs), list(body.inputs)).forward(**given)
         )
         try:
             judge, found = judged(engine, paths, body, fed, body.outputs)
@@ -122,7 +122,7 @@ def with_test(
         except ConversionError as error:
             judge, why = "", str(error)
     if not judge:
-        judge, outputs = "fbnet's reference", net.forward(None, **given)
+        judge, outputs = "fbnet's reference", net.forward(**given)
     size += sum(array.nbytes for array in outputs.values())
     if most_bytes is not None and size > most_bytes:
         raise ConversionError(f"{net.name}: a test vector of {size:,} bytes is too large")
@@ -140,7 +140,7 @@ def _answers(net: Net, middle: Arrays, given: Arrays) -> dict[str, np.ndarray]:
         tail = part(net, list(known), later)
         used = {name for layer in tail.layers for name in layer.inputs}
         tail = tail.replace(inputs={name: spec for name, spec in tail.inputs.items() if name in used})
-        found |= tail.forward(None, **{name: known[name] for name in tail.inputs})
+        found |= tail.forward(**{name: known[name] for name in tail.inputs})
     return {name: found[name] for name in net.outputs}
 
 

@@ -177,7 +177,7 @@ def _vector(net: Net, exported: Exported, results: Sequence[tuple[str, int]]) ->
 def _check(net: Net, vector: Mapping[str, np.ndarray]) -> None:
     """Hold the layers' definitions to torch. Raises CheckError."""
     with np.errstate(all="ignore"):
-        found = net.forward(None, **{name: vector[name] for name in net.inputs})
+        found = net.forward(**{name: vector[name] for name in net.inputs})
     for name, array in found.items():
         wanted = vector[name]
         if array.dtype.kind != "f" or not np.isfinite(wanted).all() or not wanted.size:

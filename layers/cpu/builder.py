@@ -148,10 +148,10 @@ class Builder:
                 self._declared("llvm.aarch64.hint", void, [self.i32]), [self.types.Constant(self.i32, 1)]
             )
 
-    def call_address(self, function, result: str, *operands) -> None:
-        returned = self.types.VoidType() if result == "void" else self.i32
+    def call_address(self, function, result: str, *operands):
+        returned = {"void": self.types.VoidType(), "int": self.i32, "word": self.i64}[result]
         kind = self.types.FunctionType(returned, [self.i64] * len(operands))
-        self.ir.call(self.ir.inttoptr(function, kind.as_pointer()), operands)
+        return self.ir.call(self.ir.inttoptr(function, kind.as_pointer()), operands)
 
     def _declared(self, name: str, result, operands):
         found = self.ir.module.globals.get(name)

@@ -12,10 +12,10 @@ import numpy as np
 
 from ...engine.arena import Arena
 from ...engine.compile import compile_net
-from ...engine.device import Device, device
+from ...engine.device import Device, Span, device
 from ...engine.errors import DeviceError
 from ...engine.kernel import Parameter
-from ...engine.plan import Plan, Step
+from ...engine.plan import Plan, Step, Stored
 from .loader import load
 from .replay import CONTROL_WORDS
 from .target import host
@@ -62,6 +62,7 @@ class Handle:
         self.arena: Arena | None = None
         self.work: list[Segment | str] = []  # native segments, and names of layers computed by reference
         self.team: Team | None = None
+        self.calls: list[Callable[[], None]] | None = None  # one step each, made when asked for
 
 
 @device("cpu")
@@ -70,6 +71,7 @@ class Cpu(Device):
 
     reorder = "Reorder"
     can_time = True
+    can_step = True
 
     def __init__(self) -> None:
         self._compiled: dict[tuple, tuple[str, bytes]] = {}
@@ -149,15 +151,8 @@ class Cpu(Device):
 
         The steps run in their order, so each finds its inputs where the step before has left them.
         """
-        arena = _prepared(handle)
-        arena.check_inputs()
-        calls: list[Callable[[], None]] = []
-        for item in handle.work:
-            if isinstance(item, Segment):
-                blocks = [item.alone(index) for index in range(len(item.table))]
-                calls += [partial(handle.team.replay, block) for block in blocks]  # type: ignore[union-attr]
-            else:
-                calls.append(partial(arena.compute, item))
+        _prepared(handle).check_inputs()
+        calls = self._calls(handle)
         seconds = np.empty((rounds, len(calls)))
         for row in seconds:
             for index, call in enumerate(calls):
@@ -166,13 +161,37 @@ class Cpu(Device):
                 row[index] = perf_counter() - start
         return np.median(seconds, axis=0).tolist()
 
+    def _calls(self, handle: Handle) -> list[Callable[[], None]]:
+        """A function for each step of the plan that runs it alone."""
+        if handle.calls is None:
+            arena, handle.calls = _prepared(handle), []
+            for item in handle.work:
+                if isinstance(item, Segment):
+                    blocks = [item.alone(index) for index in range(len(item.table))]
+                    handle.calls += [partial(handle.team.replay, block) for block in blocks]  # type: ignore[union-attr]
+                else:
+                    handle.calls.append(partial(arena.compute, item))
+        return handle.calls
+
+    def step(self, handle: Handle, index: int) -> None:
+        self._calls(handle)[index]()
+
+    def peek(self, handle: Handle, stored: Stored) -> np.ndarray:
+        return _prepared(handle).peek(stored)
+
+    def timeline(self, handle: Handle) -> list[Span]:
+        from .timeline import recorded
+
+        _prepared(handle).check_inputs()
+        return recorded(self, handle)
+
     def get_tensor(self, handle: Handle, name: str) -> np.ndarray:
         return _prepared(handle).read(name)
 
     def destroy(self, handle: Handle) -> None:
         if handle.team is not None:
             handle.team.close()
-        handle.team, handle.work, handle.arena, handle.code = None, [], None, None
+        handle.team, handle.work, handle.arena, handle.code, handle.calls = None, [], None, None, None
 
 
 def _prepared(handle: Handle) -> Arena:

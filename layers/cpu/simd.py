@@ -257,6 +257,12 @@ def call_void(b: Builder, function):
     b.call_address(function, "int")
 
 
+@operation("i(i)")
+def call_word(b: Builder, function):
+    """Call the C function without arguments at address `function` for a 64-bit word, like pthread_self."""
+    return b.call_address(function, "word")
+
+
 def address(array) -> int:
     """The address of an array's first element."""
     raise NotImplementedError("only inside a compiled kernel")

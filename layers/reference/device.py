@@ -10,7 +10,7 @@ from ...engine.arena import Arena
 from ...engine.compile import compile_net
 from ...engine.device import Device, device
 from ...engine.errors import DeviceError
-from ...engine.plan import Plan
+from ...engine.plan import Plan, Stored
 
 
 class Handle:
@@ -26,6 +26,7 @@ class Reference(Device):
     """Runs `layer.reference` for each layer in turn."""
 
     has_kernels = False
+    can_step = True
 
     def init(self, plan: Plan) -> Handle:
         return Handle(plan)
@@ -43,6 +44,12 @@ class Reference(Device):
         arena.check_inputs()
         for step in handle.plan.steps:
             arena.compute(step.layer)
+
+    def step(self, handle: Handle, index: int) -> None:
+        _prepared(handle).compute(handle.plan.steps[index].layer)
+
+    def peek(self, handle: Handle, stored: Stored) -> np.ndarray:
+        return _prepared(handle).peek(stored)
 
     def get_tensor(self, handle: Handle, name: str) -> np.ndarray:
         return _prepared(handle).read(name)

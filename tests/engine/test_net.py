@@ -63,7 +63,7 @@ def test_forward_stops_where_it_is_told():
     assert list(whole) == ["prob"] and whole["prob"].shape == (3, 10)
     np.testing.assert_allclose(whole["prob"].sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(
-        net.forward("relu1", data=x)["relu1"], np.maximum(net.forward("conv1", data=x)["conv1"], 0)
+        net.forward(x, upto="relu1")["relu1"], np.maximum(net.forward(upto="conv1", data=x)["conv1"], 0)
     )
     split = Net([Slice("x", name="cut", outputs=["a", "b"]), ReLU("a")], {"x": (1, 4)})
     assert (

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ...engine.layer import Layer, layers
 from ...engine.net import Net
 from ...engine.plan import Plan
-from ...engine.rewrite import apply
+from ...engine.steps import as_run
 from ...engine.tensor import Spec
 
 # What a layer does, by the file that its class lies in; whatever is not named here is "other".
@@ -143,7 +143,7 @@ class Repeat:
 
 def running(net: Net, plan: Plan | None) -> Net:
     """The net as it is drawn: as the author wrote it, or, where a plan is shown, as it runs."""
-    return net if plan is None or plan.device == "reference" else apply(net)
+    return net if plan is None else as_run(plan)
 
 
 def kernels_of(plan: Plan | None) -> dict[str, str]:

@@ -68,7 +68,7 @@ def agree(tmp_path: Path) -> Callable[..., Net]:
         path = tmp_path / "net.onnx"
         net.save(path)
         onnx.checker.check_model(str(path), full_check=True)
-        wanted = net.forward(None, **inputs)
+        wanted = net.forward(**inputs)
         same(run(path, inputs), wanted)
         try:
             again = fbnet.convert(path)
@@ -76,7 +76,7 @@ def agree(tmp_path: Path) -> Callable[..., Net]:
             if back:
                 raise
             return net
-        same(again.forward(None, **inputs), wanted)
+        same(again.forward(**inputs), wanted)
         return again
 
     return check

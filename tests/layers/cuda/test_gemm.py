@@ -41,7 +41,7 @@ def test_every_tile_gives_the_references_numbers(kernel, name):
     size = plain.specs({"x": shape})["y"].shape
     fed = {"x": random.standard_normal(shape, np.float32), "r": random.standard_normal(size, np.float32)}
     net = Net([layer], {"x": shape, "r": size})
-    wanted = net.forward(None, **fed)["y"]
+    wanted = net.forward(**fed)["y"]
     shapes = {"x": shape, "r": size}
     cuda = devices["cuda"]
     cuda.load_kernels()
