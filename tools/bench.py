@@ -13,9 +13,8 @@ from typing import Any
 
 import click
 
-from ..engine.cache import write_whole
 from ..engine.device import devices
-from ..engine.errors import CheckError, FbnetError, FileError, InputError
+from ..engine.errors import CheckError, FbnetError, InputError
 from ..engine.net import Net
 from ..formats.ends import without_image_input
 from .cold import cold
@@ -23,6 +22,7 @@ from .layer_times import LayerTime, layer_times
 from .model import convert_with, open_model
 from .options import Counts, Shape, tune_option
 from .race import AGREE, Race, crowded_by_others, geometric_mean, race
+from .results import put
 from .show import compiling, json_option, print_json, progress_bar, say, table, warn, working
 from .standing import FOLDER, entries, markdown
 from .throughput import throughput
@@ -54,7 +54,16 @@ ALL = "onnxruntime,openvino,ncnn,mnn"
 @click.option(
     "--standing", is_flag=True, help="Race the repository's own list of nets, and write bench/RESULTS.md."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where --standing writes.")
+@click.option(
+    "--algorithms",
+    is_flag=True,
+    help="ResNet-50's and VGG-16's 3×3 layers by each algorithm, for RESULTS.md.",
+)
+@click.option(
+    "--batches", type=Counts(), metavar="1,4,16", help="The standing nets in batches, for RESULTS.md."
+)
+@click.option("--accuracy", is_flag=True, help="The standing nets' errors against reference, for RESULTS.md.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="What to write in RESULTS.md's place.")
 @tune_option
 @json_option
 def bench(
@@ -70,6 +79,9 @@ def bench(
     sessions: list[int] | None,
     random_weights: int | None,
     standing: bool,
+    algorithms: bool,
+    batches: list[int] | None,
+    accuracy: bool,
     output: Path | None,
     as_json: bool,
 ) -> int | None:
@@ -81,14 +93,18 @@ def bench(
     fbnet bench deploy.prototxt --random-weights 1 --vs onnxruntime,ncnn
     fbnet bench net.fbnet --cold
     fbnet bench net.fbnet --sessions 1,2,16
+    fbnet bench --standing; fbnet bench --algorithms; fbnet bench --batches 1,4,16; fbnet bench --accuracy
     """
+    parts = {"--standing": standing, "--algorithms": algorithms, "--batches": batches, "--accuracy": accuracy}
+    asked = [option for option, given in parts.items() if given]
     names = [n.strip() for n in (ALL if vs in (None, "all") else vs or "").split(",") if n.strip()]
-    if standing:
-        if model or from_cold or shape or batch:
-            raise InputError("--standing has its own models and shapes")
-        return _standing(
-            names, [threads] if threads else [1, 2], rounds, budget, output or FOLDER / "RESULTS.md", as_json
-        )
+    if asked:
+        if len(asked) > 1 or model or from_cold or shape or batch:
+            raise InputError(f"{asked[0]} has its own models and shapes, and goes with no other benchmark")
+        page = output or FOLDER / "RESULTS.md"
+        if standing:
+            return _standing(names, [threads] if threads else [1, 2], rounds, budget, page, as_json)
+        return _study(asked[0], names, batches or [], threads or 1, rounds, budget, page, as_json)
     if not model:
         raise InputError("bench needs a model, or --standing")
     if bool(from_cold) + bool(vs) + bool(sessions) > 1:
@@ -325,17 +341,38 @@ def _standing(
     if not races:
         raise CheckError("no net of the standing table could be run")
     text = markdown(races, missing, machine(names, threads))
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(output, [text.encode()])
-    except OSError as error:
-        raise FileError(f"{output}: it cannot be written: {error.strerror or error}") from None
+    put(output, text)
     if as_json:
         print_json({"races": [r.described() for r in races], "missing": missing, "output": str(output)})
     else:
         for line in text.splitlines():
             say(line)
     return 0 if all(lane.agrees for r in races for lane in r.peers) else 1
+
+
+def _study(
+    what: str, names: list[str], sizes: list[int], threads: int, rounds: int, budget: float, page: Path, as_json: bool
+) -> int:  # fmt: skip
+    """Another part of the page, from the standing nets."""
+    from .studies import accuracy, algorithms, batches
+
+    rows, about = entries(), machine(names if sizes else [], [threads])
+    with progress_bar(
+        "measuring", 20 if what == "--algorithms" else len(rows) * (len(sizes) or 1)
+    ) as advance:
+        if what == "--algorithms":
+            found, text = algorithms(rows, threads, rounds, about, advance)
+        elif what == "--batches":
+            found, text = batches(rows, names, sizes, threads, rounds, budget, about, advance)
+        else:
+            found, text = accuracy(rows, about, advance)
+    put(page, text)
+    if as_json:
+        print_json({"found": found, "output": str(page)})
+    else:
+        for line in text.splitlines():
+            say(line)
+    return 0
 
 
 def machine(names: Sequence[str], threads: Sequence[int]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -26,6 +25,7 @@ from . import catalogue
 from .fetch import fetch
 from .model import convert_with, open_model
 from .race import Race, crowded_by_others, geometric_mean
+from .results import grid, where_from
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "bench"
@@ -86,11 +86,9 @@ def entries(folder: Path = FOLDER) -> list[Entry]:
 
 def markdown(races: Sequence[Race], missing: Mapping[str, str], machine: Mapping[str, Any]) -> str:
     """RESULTS.md: when, where, with which versions, and one table a number of threads."""
-    when = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    about = ", ".join(f"{key} {value}" for key, value in machine["versions"].items())
     lines = [
         "# Benchmark", "",
-        f"{when} · {machine['cpu']}, {machine['cores']} cores, {machine['target']} · {about}", "",
+        where_from(machine), "",
         "Written by `fbnet bench --standing`. Milliseconds, median (minimum), fp32; all engines interleaved round",
         "by round in one process, same weights and inputs, outputs compared first. *ratio* is the best peer's median",
         "over fbnet's: above 1, fbnet is faster. Only ratios inside one row mean anything: the machine is shared.",
@@ -103,12 +101,13 @@ def markdown(races: Sequence[Race], missing: Mapping[str, str], machine: Mapping
         peak = machine["peak_gflops"].get(threads)
         lines += ["", f"## {threads} thread{'s' * (threads != 1)}", ""]
         lines += [f"Measured fma peak: {peak:.0f} GFLOP/s.", ""] if peak else []
-        lines += [_row(["net", "input", *names, "ratio"]), _row(["---"] * (len(names) + 3))]
+        cells = []
         for race in rows:
             lanes = {lane.name: lane for lane in (race.ours, *race.peers)}
             shapes = ", ".join("×".join(map(str, shape)) for shape in race.shapes.values())
-            cells = [_cell(lanes[name]) if name in lanes else "–" for name in names]
-            lines.append(_row([race.net, shapes, *cells, f"{race.ratio:.2f}" if race.ratio else "–"]))
+            times = [_cell(lanes[name]) if name in lanes else "–" for name in names]
+            cells.append([race.net, shapes, *times, f"{race.ratio:.2f}" if race.ratio else "–"])
+        lines += grid(["net", "input", *names, "ratio"], cells)
         ratios = [race.ratio for race in rows if race.ratio]
         if ratios:
             lines += ["", f"Geometric mean of {len(ratios)} ratios: **{geometric_mean(ratios):.2f}**, "
@@ -124,7 +123,3 @@ def markdown(races: Sequence[Race], missing: Mapping[str, str], machine: Mapping
 def _cell(lane: Any) -> str:
     text = f"{lane.median_ms:.2f} ({lane.least_ms:.2f})"
     return text if lane.agrees else f"{text}, error {lane.error:.0e}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -284,6 +284,7 @@ def _front_end_alone() -> Iterator[None]:
 
 def _reason(said: str, kernel: Callable) -> str:
     """Of numba's screenful, what is wrong and in which line of the kernel's file; the rest is in the error's cause."""
+    said = re.sub(r"\x1b\[[0-9;]*m", "", said)  # colours, where colorama is installed
     lines = [line.strip() for line in said.splitlines()]
     what = next((li for li in lines if li and not li.startswith(("Failed in", "- Resolution"))), "")
     signature = next((li[3:] for li in lines if li.startswith(">>>")), "") if what.endswith(":") else ""
