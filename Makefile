@@ -24,6 +24,9 @@ types: $(READY)
 bench: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/fbnet bench --standing
+	$(BIN)/fbnet bench --algorithms
+	$(BIN)/fbnet bench --batches 1,4,16 --budget 10
+	$(BIN)/fbnet bench --accuracy
 
 docs: $(READY)
 	$(BIN)/fbnet layers --markdown > docs/layers.md
