@@ -134,7 +134,7 @@ def accuracy(
         advance(0, entry.name)
         shapes = {n: tuple(map(int, entry.shape.get(n, s.shape))) for n, s in net.inputs.items()}
         inputs = random_inputs({n: s.replace(shape=shapes[n]) for n, s in net.inputs.items()})
-        wanted = net.forward(None, **inputs)
+        wanted = net.forward(**inputs)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", HostFallback)
             plan = net.compile(threads=1, shapes=shapes)
