@@ -17,6 +17,7 @@ import numpy as np
 
 from .dtype import dtypes
 from .errors import FbnetError, InputError, NetError, did_you_mean
+from .fixed import refuse_other_sizes
 from .layer import ABSENT, Layer
 from .tensor import Dim, Spec, Tensor, content_digest
 
@@ -132,6 +133,7 @@ class Net:
             if name not in inputs:
                 raise InputError(f"{self.name} needs the input {name!r}, {spec}")
         arrays = {name: as_input(name, self.inputs[name], array) for name, array in inputs.items()}
+        refuse_other_sizes(self.name, self.inputs, self.metadata, {n: a.shape for n, a in arrays.items()})
         for name, spec in self.inputs.items():
             sizes = zip(spec.shape[1:], arrays[name].shape[1:], strict=True)
             if spec.dtype.name == "uint8" and not all(isinstance(s, Dim) or s == a for s, a in sizes):
@@ -204,6 +206,7 @@ class Net:
         for name in shapes or {}:
             if name not in self.inputs:
                 raise InputError(f"{self.name} has no input {name!r}.{did_you_mean(name, self.inputs)}")
+        refuse_other_sizes(self.name, self.inputs, self.metadata, shapes or {})
         known = {
             n: s.replace(shape=shapes[n]) if shapes and n in shapes else s for n, s in self.inputs.items()
         }

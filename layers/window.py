@@ -1,4 +1,4 @@
-"""What else is done with windows of an image: Im2col, SPP; and Upsample, which undoes a pooling.
+"""What else is done with windows of an image: Im2col, SPP, AdaptivePooling; and Upsample, which undoes a pooling.
 
 Letters as ever; a window reaches over KH x KW places, or in dilation over every d-th of more.
 """
@@ -120,6 +120,43 @@ class SPP(Layer):
         """(how long a part is, how much of the first lies before the image)."""
         k = -(-size // bins)
         return k, (k * bins - size + 1) // 2
+
+
+@layer("AdaptivePooling")
+class AdaptivePooling(Layer):
+    """y = max or average of x over OH x OW windows that cover it        x: (N, C, H, W) -> y: (N, C, OH, OW)
+
+    Window i of OH reaches from row i*H // OH to row ceil((i+1)*H / OH): windows may differ in size and share rows.
+    torch.nn.AdaptiveAvgPool2d, AdaptiveMaxPool2d.
+
+    size    [OH, OW]; 0 for x's own        method  "max" | "average"
+    """
+
+    size: tuple[int, ...]
+    method: str = "average"
+
+    def check(self) -> None:
+        _check_pairs(self, size=0)
+        if self.method not in ("max", "average"):
+            raise AttributeValueError(f"{self}: method is {self.method!r}: give 'max' or 'average'")
+
+    def infer(self, x: Spec) -> Spec:
+        _check_image(x)
+        return x.replace(shape=(*x.shape[:2], *(o or s for o, s in zip(self.size, x.shape[2:], strict=True))))
+
+    def windows(self, size: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
+        """(first, one past the last) row of each window along an axis of `size` rows: 0 for height, 1 for width."""
+        count = self.size[axis] or size
+        places = np.arange(count + 1) * size
+        return places[:-1] // count, -(-places[1:] // count)
+
+    def reference(self, x):
+        combine = np.max if self.method == "max" else np.mean
+        for axis in (0, 1):
+            parts = zip(*self.windows(x.shape[2 + axis], axis), strict=True)
+            taken = [combine(x.take(range(a, b), 2 + axis), 2 + axis, keepdims=True) for a, b in parts]
+            x = np.concatenate(taken, 2 + axis)
+        return x
 
 
 @layer("Upsample")

@@ -153,9 +153,9 @@ def _ncnn(paths: Sequence[Path], inputs: Arrays, tensors: Wanted) -> dict[str, n
     param = next(path for path in paths if path.suffix.lower() == ".param")
     weights = next((path for path in paths if path != param), param.with_suffix(".bin"))
     net = ncnn.Net()
-    for name in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage", "vulkan_compute"):
-        if hasattr(net.opt, f"use_{name}"):
-            setattr(net.opt, f"use_{name}", False)
+    for name in dir(net.opt):
+        if name.startswith(("use_fp16", "use_bf16", "use_vulkan")):
+            setattr(net.opt, name, False)
     net.opt.lightmode = False  # keeps inner tensors
     net.opt.num_threads = 1
     if net.load_param(str(param)) != 0 or net.load_model(str(weights)) != 0:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ...engine.custom import Placeholder
 from ...engine.errors import ConversionError, FbnetError, FileError, InputError, did_you_mean
+from ...engine.fixed import fixed
 from ...engine.format import importer
 from ...engine.layer import Layer
 from ...engine.net import Net
@@ -90,19 +91,20 @@ def read_caffe(
     name = net.name or prototxt.stem
     tight = Net(found.layers, inputs, found.constants, outputs, name=name, metadata=metadata)
     loose = tight.loosened()
-    if not found.sizes_fixed:
+    if not found.fixed_by:
         return loose
     specs = {k: v.replace(shape=[*v.shape[:1], *tight.inputs[k].shape[1:]]) for k, v in loose.inputs.items()}
-    return loose.replace(inputs=specs)
+    why = f"{found.fixed_by} is right for it alone: convert with shapes= for another"
+    return fixed(loose.replace(inputs=specs), (2, 3), why)
 
 
 @dataclass
 class _Converted:
-    """What the nodes have become, and what is in the way. sizes_fixed: the net is for one height and width alone."""
+    """What the nodes have become, and what is in the way. fixed_by: the node that makes it a net for one image size."""
 
     layers: list[Layer] = field(default_factory=list)
     constants: dict[str, Tensor] = field(default_factory=dict)
-    sizes_fixed: bool = False
+    fixed_by: str = ""
     problems: list[str] = field(default_factory=list)
 
 
@@ -172,7 +174,7 @@ def _converted(graph: Graph, weights: Weights, custom_from: Path | None) -> _Con
             weights.follow(layer)
         found.layers += made
         found.constants |= source.constants
-        found.sizes_fixed |= source.sizes_fixed
+        found.fixed_by = found.fixed_by or (str(node) if source.sizes_fixed else "")
     weights.finish()
     found.problems += weights.problems
     return found

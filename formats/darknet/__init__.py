@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...engine.errors import ConversionError, FbnetError, InputError
+from ...engine.fixed import fixed
 from ...engine.format import importer
 from ...engine.net import Net
 from ...engine.tensor import Spec
@@ -58,4 +59,8 @@ def read(*paths: Path, size: Sequence[int] | None = None) -> Net:
     except FbnetError as error:
         text = str(error)
         raise type(error)(text if text.startswith(str(given[".weights"])) else f"{path}: {text}") from None
-    return net.loosened(image=() if "yolo" in (s.type for s in sections) else (2, 3))
+    if "yolo" not in (s.type for s in sections):
+        return net.loosened()
+    return fixed(
+        net.loosened(image=()), (2, 3), "[yolo] lays its boxes for it: convert with size=[H, W] for another"
+    )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.errors import ConversionError, FbnetError, FileError, InputError, did_you_mean
+from ...engine.fixed import fixed
 from ...engine.format import importer
 from ...engine.net import Net
 from ...engine.tensor import Dim
@@ -112,12 +113,13 @@ def _net(graph: Graph, nodes: Sequence[Any], param: Path, metadata: Mapping[str,
             )
     if not graph.sizes_fixed:
         return loose
-    return net.replace(
+    net = net.replace(
         inputs={
             name: spec.replace(shape=[loose.inputs[name].shape[0], *spec.shape[1:]])
             for name, spec in net.inputs.items()
         }
     )
+    return fixed(net, (2, 3), f"{graph.fixed_by} is right for it alone: convert with shapes= for another")
 
 
 def _told_apart(paths: Sequence[Path]) -> tuple[Path, Path | None]:

@@ -65,6 +65,7 @@ class Graph:
         self.allow_custom = False
         self.customs: list[str] = []  # types that nobody knows, kept as placeholders
         self.sizes_fixed = False
+        self.fixed_by = ""  # the node that did that first
         self.cuts: dict[
             tuple[Any, ...], list[str]
         ] = {}  # (tensor, axis, points) -> the parts it was cut into
@@ -93,6 +94,7 @@ class Graph:
                 written.add(blob)
         for node in nodes:
             self._visit(node)
+            self.fixed_by = self.fixed_by or (str(node) if self.sizes_fixed else "")
         self.weights.finish()
 
     def _visit(self, node: Node) -> None:

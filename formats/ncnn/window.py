@@ -172,14 +172,12 @@ def _adaptive(s: Source, method: str) -> str:
     out = _pair(s, 8, 18, 0)
     if out == (1, 1):
         return s.add("Pooling", method=method, global_pooling=True)
-    size = s.image()
-    out = (size[0] if out[0] == -233 else out[0], size[1] if out[1] == -233 else out[1])
-    if out == size:
-        return s.x
-    if min(out) < 1 or size[0] % out[0] or size[1] % out[1]:
-        raise ConversionError(f"adaptive pooling of {size} to {out}: only to a part of the size is supported")
-    kernel = (size[0] // out[0], size[1] // out[1])
-    return s.add("Pooling", method=method, kernel=kernel, stride=kernel)
+    if len(s.shape) != 4 or any(o < 1 and o != -233 for o in out):
+        raise ConversionError(
+            f"adaptive pooling of {s.shape[1:]} to {out}: an image and its parts are wanted"
+        )
+    size = [0 if o == -233 else o for o in out]
+    return s.add("AdaptivePooling", method=method, size=size) if any(size) else s.x
 
 
 @ncnn("Interp")

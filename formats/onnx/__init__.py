@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...engine.errors import ConversionError, FbnetError, FileError, InputError, did_you_mean
+from ...engine.fixed import fixed
 from ...engine.format import importer
 from ...engine.net import Net
 from ...engine.tensor import Dim, Spec
@@ -75,21 +76,23 @@ def read(
         raise InputError(f"{path}: an ONNX model is one file; there is no place for {more[0]}")
     model = load(path)
     try:
-        net, sizes_fixed = _convert(model, path, shapes or {}, allow_custom)
+        net, fixed_by = _convert(model, path, shapes or {}, allow_custom)
     except ConversionError:
         raise
     except FbnetError as error:
         raise type(error)(f"{path}: {error}") from None
     loose = net.loosened()
-    return net.replace(
-        inputs={name: _freed(net.inputs[name], loose.inputs[name], sizes_fixed) for name in net.inputs}
-    )
+    inputs = {name: _freed(net.inputs[name], loose.inputs[name], bool(fixed_by)) for name in net.inputs}
+    net = net.replace(inputs=inputs)
+    axes = range(1, max((spec.ndim for spec in inputs.values()), default=1))
+    why = f"{fixed_by} is right for it alone: convert with shapes= for another"
+    return fixed(net, axes, why) if fixed_by else net
 
 
 def _convert(
     model: onnx.ModelProto, path: Path, shapes: Mapping[str, Sequence[int | str]], allow_custom: bool
-) -> tuple[Net, bool]:
-    """The net, and whether it holds for no other image size than the file's."""
+) -> tuple[Net, str]:
+    """The net, and the node that makes it one for no other image size than the file's; '' if there is none."""
     source, folder = model.graph, path.parent
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
     outputs = [o.name for o in source.output]
@@ -130,7 +133,7 @@ def _convert(
     producer = f"{model.producer_name} {model.producer_version}".strip()
     about = f"{path.name}, ONNX opset {opset}" + (f", {producer}" if producer else "")
     net = g.net(path.stem, {"source": about})
-    return recovered(without_pads(without_permutes(net))), g.sizes_fixed
+    return recovered(without_pads(without_permutes(net))), g.fixed_by
 
 
 def _needed(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Node]:

@@ -126,6 +126,7 @@ class Graph:
         self.allow_custom = False
         self.customs: list[str] = []  # types that nobody knows, kept as placeholders
         self.sizes_fixed = False  # True once a result depends on an H or W that the file gives as a number
+        self.fixed_by = ""  # the node that did that first
         self._names = dict.fromkeys(names, 1)  # name -> how often it was asked for
         self._layer_names: dict[str, int] = {}
         self._budget = self._left = budget
@@ -249,6 +250,8 @@ class Graph:
             known = isinstance(error, (Unsupported, FbnetError))
             self.problems.append(f"{node}: {error}" if known else f"{node}: {type(error).__name__}: {error}")
             return False
+        finally:
+            self.fixed_by = self.fixed_by or (str(node) if self.sizes_fixed else "")
         return True
 
     def _inlined(self, node: Node, values: Sequence[Value | None], fold: Fold, why: str) -> bool:

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...engine.errors import ConversionError, FbnetError, InputError
+from ...engine.fixed import fixed
 from ...engine.format import importer
 from ...engine.layer import Layer
 from ...engine.net import Net
@@ -59,16 +60,22 @@ def _convert(model: Model, path: Path) -> Net:
     g.walk()
     about = f"{path.name}, TensorFlow Lite" + (f", {model.description}" if model.description else "")
     net = without_pads(without_permutes(g.net(path.stem, {"source": about})))
-    return _loosened(net, not g.batch_fixed, not g.sizes_fixed)
+    return _loosened(net, g.batch_by, g.sizes_by)
 
 
-def _loosened(net: Net, batch: bool, sizes: bool) -> Net:
+def _loosened(net: Net, batch_by: str, sizes_by: str) -> Net:
     """The net with N, H and W symbolic, if nothing was found against it and nothing is cut at a place of H or W."""
-    if sizes and net.inputs and all(spec.ndim == 4 for spec in net.inputs.values()):
-        free = net.loosened(batch, (1, 2))
-        if not any(_cuts_what_changes(layer, free.specs()) for layer in free.layers):
+    if batch_by:
+        net = fixed(net, (0,), f"{batch_by} is right for it alone")
+    if not sizes_by and net.inputs and all(spec.ndim == 4 for spec in net.inputs.values()):
+        free = net.loosened(not batch_by, (1, 2))
+        specs = free.specs()
+        sizes_by = next((str(layer) for layer in free.layers if _cuts_what_changes(layer, specs)), "")
+        if not sizes_by:
             return free
-    return net.loosened(batch, ())
+    net = net.loosened(not batch_by, ())
+    axes = range(1, max((spec.ndim for spec in net.inputs.values()), default=1))
+    return fixed(net, axes, f"{sizes_by} is right for it alone") if sizes_by else net
 
 
 def _cuts_what_changes(layer: Layer, specs: Mapping[str, Spec]) -> bool:

@@ -120,6 +120,7 @@ class Graph:
         self.constants: dict[str, Tensor] = {}
         self.problems: list[str] = []
         self.batch_fixed = self.sizes_fixed = False
+        self.batch_by = self.sizes_by = ""  # the operators that did that first
         self._budget = self._left = budget
         self._node: Node | None = None
         self._taken: dict[str, int] = {}
@@ -242,6 +243,8 @@ class Graph:
         except (Unsupported, *MISTAKES) as error:
             known = isinstance(error, (Unsupported, FbnetError))
             self.problems.append(f"{node}: {error}" if known else f"{node}: {type(error).__name__}: {error}")
+        self.batch_by = self.batch_by or (str(node) if self.batch_fixed else "")
+        self.sizes_by = self.sizes_by or (str(node) if self.sizes_fixed else "")
 
     def _value(self, index: int) -> Value | None:
         """What a tensor stands for; a constant is read when it is first asked for."""

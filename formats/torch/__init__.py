@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.errors import CheckError, ConversionError, FbnetError, InputError
+from ...engine.fixed import fixed
 from ...engine.net import Net
 from ...engine.tensor import Spec
 from ..layout import without_permutes
@@ -38,7 +39,7 @@ from . import (  # noqa: F401  they enter their operators
 )
 from .exported import Exported, export, open_sizes
 from .graph import TorchGraph, Value, is_simple
-from .nodes import titles_of
+from .nodes import is_number, titles_of
 from .sizes import Fixed, Sizes
 from .source import as_example, module_at, with_weights
 from .tensors import as_value, name_of_dtype
@@ -76,10 +77,16 @@ def read(source: Any, example: Any = None, *, weights: str | Path | None = None,
             net, results = _walked(exported, sizes, name)
             if not (stuck := sizes.stuck(net)):
                 break
+            by = "a layer"
         except Fixed as needed:
-            stuck = needed.symbols
-        if not sizes.fix(stuck):  # the walk is done again with numbers in the place of these
+            stuck, by = needed.symbols, needed.by
+        if not sizes.fix(stuck, by):  # the walk is done again with numbers in the place of these
             raise ConversionError(f"{name}: a size that torch leaves open is needed as a number")
+    sequences = any(layer.type in recurrent.LAYERS.values() for layer in net.layers)
+    for input_name, traced in open_sizes(nodes).items():
+        for axis, size in enumerate(traced):
+            if not (sequences and is_number(size)):  # torch traces them for one size, whatever they stand
+                net = fixed(net, (axis,), sizes.why(size), input_name)
     vector = _vector(net, exported, results)
     if check:
         _check(net, vector)

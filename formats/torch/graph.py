@@ -25,7 +25,7 @@ from ...engine.tensor import Dim, Spec
 from ..onnx.graph import MISTAKES, Graph, Node, Unsupported, Value, dtype_name
 from .exported import Exported
 from .nodes import is_number, name_of, writes, written
-from .sizes import Sizes
+from .sizes import Fixed, Sizes
 from .tensors import as_value, name_of_dtype, numpy_dtype
 from .view import Atom, Groups, View, alike, made, plain, with_last
 
@@ -144,6 +144,9 @@ class TorchGraph(Graph):
                 self._apply(node, described, function, args, named)
             if writes(written(node.target)):
                 self._share(self.titles[node.args[0].name], title)
+        except Fixed as needed:
+            needed.by = str(described)
+            raise
         except (Unsupported, *MISTAKES) as error:
             known_error = isinstance(error, (Unsupported, FbnetError))
             if not isinstance(error, _Behind):

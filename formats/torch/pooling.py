@@ -5,8 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import numpy as np
-
+from ...engine.tensor import Dim
 from ..onnx.graph import Node, Unsupported, Value
 from .convolution import axes_of, lowered, raised, window
 from .graph import TorchGraph, operator
@@ -85,7 +84,7 @@ def avg_pool(
 @operator("adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool1d",
           "adaptive_max_pool2d")  # fmt: skip
 def adaptive_pool(g: TorchGraph, node: Node, x: Value, output_size: Any) -> Any:
-    """Windows of one size where the image's size is a multiple of the result's."""
+    """Where the image's size is a known multiple of the result's, windows of one size."""
     axes = axes_of(x)
     if axes == 3:
         raise Unsupported("adapts to volumes: images are supported")
@@ -93,34 +92,19 @@ def adaptive_pool(g: TorchGraph, node: Node, x: Value, output_size: Any) -> Any:
     image = raised(g, x)
     sizes = [output_size] if isinstance(output_size, int) else list(output_size)
     sizes = [1, *sizes] if axes == 1 else sizes * 2 if len(sizes) == 1 else sizes
-    wanted = [g.number(s if w is None else w) for s, w in zip(image.shape[2:], sizes, strict=True)]
-    if wanted == [1, 1]:
+    if sizes == [1, 1]:
         y = g.add("Pooling", image, method=method, global_pooling=True)
     else:
-        y = _adapted(g, image, method, wanted)
+        y = _adapted(g, image, method, [0 if w is None else g.number(w) for w in sizes])
     y = lowered(g, y, axes)
     return [y, None] if method == "max" else y
 
 
 def _adapted(g: TorchGraph, x: Value, method: str, wanted: list[int]) -> Value:
-    size = [g.number(s) for s in x.shape[2:]]
-    if any(s % w for s, w in zip(size, wanted, strict=True)):
-        if method == "max":
-            raise Unsupported(f"from {size} to {wanted}: its windows differ in size")
-        return _averages(g, _averages(g, x, wanted[0], 2), wanted[1], 3)
-    kernel = [s // w for s, w in zip(size, wanted, strict=True)]
+    sizes = [w or s for w, s in zip(wanted, x.shape[2:], strict=True)]
+    if any(isinstance(s, Dim) and w for s, w in zip(x.shape[2:], wanted, strict=True)) or any(
+        int(s) % int(w) for s, w in zip(x.shape[2:], sizes, strict=True)
+    ):
+        return g.add("AdaptivePooling", x, method=method, size=wanted)
+    kernel = [int(s) // int(w) for s, w in zip(x.shape[2:], sizes, strict=True)]
     return x if kernel == [1, 1] else g.add("Pooling", x, method=method, kernel=kernel, stride=kernel)
-
-
-def _averages(g: TorchGraph, x: Value, wanted: int, axis: int) -> Value:
-    """Averages over windows that differ in size, along one axis: a product with a matrix of shares."""
-    size = int(x.shape[axis])
-    if size == wanted:
-        return x
-    shares = np.zeros((wanted, size), np.float32)
-    for i in range(wanted):
-        first, end = i * size // wanted, -(-(i + 1) * size // wanted)
-        shares[i, first:end] = 1 / (end - first)
-    turn = (0, 1, 3, 2)
-    y = g.add("InnerProduct", x if axis == 3 else g.add("Permute", x, order=turn), shares, axis=3)
-    return y if axis == 3 else g.add("Permute", y, order=turn)

@@ -22,11 +22,12 @@ GROWN = (
 
 
 class Fixed(Exception):
-    """A size that may change was needed as a number; `symbols` are those that it is made of."""
+    """A size that may change was needed as a number, `by` a node; `symbols` are those that it is made of."""
 
     def __init__(self, symbols: Iterable[Any]):
         super().__init__()
         self.symbols = frozenset(symbols)
+        self.by = ""
 
 
 class Sizes:
@@ -38,6 +39,7 @@ class Sizes:
 
     def __init__(self, inputs: Mapping[str, Sequence[Any]], example: Mapping[str, Sequence[int]]):
         self.fixed: set[Any] = set()
+        self.fixed_by: dict[Any, str] = {}  # symbol -> the node that needed it as a number
         self._names: dict[Any, str] = {}
         self._values: dict[Any, int] = {}
         self._sizes: dict[Any, int] = {}  # expression -> what it is here
@@ -79,13 +81,21 @@ class Sizes:
                 }
         return frozenset(found)
 
-    def fix(self, symbols: Iterable[Any]) -> bool:
-        """From now on these are the example's numbers. False if they are already."""
+    def fix(self, symbols: Iterable[Any], by: str = "") -> bool:
+        """From now on these are the example's numbers, as `by` needs them. False if they are already."""
         new = set(symbols) - self.fixed
         self.fixed |= new
+        self.fixed_by |= dict.fromkeys(new, by)
         self._sizes.clear()
         self._expressions.clear()
         return bool(new)
+
+    def why(self, size: Any) -> str:
+        """Why a size of an input, as torch has it, is a number here."""
+        symbols = size.node.expr.free_symbols if _is_symbolic(size) else ()
+        by = [self.fixed_by[s] for s in symbols if self.fixed_by.get(s)]
+        who = f"{by[0]} needs it as a number" if by else "torch traced the module for it"
+        return f"{who}: convert with an example of another size"
 
     def of(self, size: Any) -> int:
         """A size as torch has it, as an int or a Dim."""

@@ -1,4 +1,4 @@
-"""Im2col, SPP, Upsample, Crop and Filter on the cpu: loops over planes, each thread with its own."""
+"""Im2col, SPP, AdaptivePooling, Upsample, Crop and Filter on the cpu: loops over planes, each thread with its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ...engine.kernel import Call, Packed, Stage, View, kernel
 from ..select import Crop, Filter
-from ..window import SPP, Im2col, Upsample
+from ..window import SPP, AdaptivePooling, Im2col, Upsample
 
 
 def bind_columns(call: Call) -> dict:
@@ -66,6 +66,34 @@ def pyramid(x, y, before, bins, kh, kw, top, left, average, ith, nth):
             if average == 1:
                 result /= np.float32(kh * kw)
             y[image, before + channel * bins * bins + part] = result
+
+
+def bind_adaptive(call: Call) -> dict:
+    layer, (n, c, h, w), (_, _, oh, ow) = call.layer, call.shape("x"), call.shape("y")
+    ends = [Packed(e.astype(np.int32)) for axis, s in enumerate((h, w)) for e in layer.windows(s, axis)]
+    return dict(
+        x=View("x", (n * c, h, w)), y=View("y", (n * c, oh, ow)), average=layer.method == "average",
+        **dict(zip(("top", "bottom", "left", "right"), ends, strict=True)),
+    )  # fmt: skip
+
+
+@kernel(AdaptivePooling, device="cpu", bind=bind_adaptive, split=("x", "y"))
+def adaptive(x, y, top, bottom, left, right, average):
+    planes, oh, ow = y.shape
+    for plane in range(planes):
+        for oy in range(oh):
+            for ox in range(ow):
+                result = np.float32(0) if average == 1 else np.float32(-np.inf)
+                for i in range(top[oy], bottom[oy]):
+                    for j in range(left[ox], right[ox]):
+                        value = x[plane, i, j]
+                        if average == 1:
+                            result += value
+                        else:
+                            result = value if value > result else result
+                if average == 1:
+                    result /= np.float32((bottom[oy] - top[oy]) * (right[ox] - left[ox]))
+                y[plane, oy, ox] = result
 
 
 def bind_upsample(call: Call) -> dict:

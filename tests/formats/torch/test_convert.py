@@ -84,8 +84,14 @@ def test_sizes_are_fixed_only_where_they_must_be(settled, numbers, judged, close
     assert str(net.inputs["input"]) == "fp32[N,3,H,W]"
     x = numbers(2, 3, 17, 12)
     close(net.forward(input=x)["3"], judged(body, x)[0])
-    alone = nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Conv2d(3, 2, 1))
-    assert str(fbnet.convert(settled(alone), (1, 3, 6, 9)).inputs["input"]) == "fp32[N,3,6,9]"
+    parts = settled(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d((3, 2)), nn.Flatten(), nn.Linear(24, 2))
+    )
+    net = fbnet.convert(parts, (1, 3, 8, 9))
+    assert str(net.inputs["input"]) == "fp32[N,3,H,W]"
+    for shape in ((1, 3, 8, 9), (2, 3, 5, 4), (3, 3, 17, 12)):
+        x = numbers(*shape)
+        close(net.forward(input=x)["3"], judged(parts, x)[0])
 
 
 def test_a_batch_that_the_module_fixes(settled, numbers, judged, close):
@@ -97,6 +103,30 @@ def test_a_batch_that_the_module_fixes(settled, numbers, judged, close):
     assert str(net.inputs["x"]) == "fp32[2,3,4]"
     x = numbers(2, 3, 4)
     close(net.forward(x=x)[net.outputs[0]], judged(Fixed(), x)[0])
+    for run in (lambda: net(numbers(4, 3, 2)), lambda: net.compile(shapes={"x": (4, 3, 2)})):
+        with pytest.raises(
+            fbnet.ShapeError, match=r"x.*\[2,3,4\], but got \[4,3,2\].*fixed at 2, as torch traced"
+        ):
+            run()
+
+
+def test_who_fixed_a_size_is_said(settled, numbers):
+    """A size that is burnt in fits others by chance: nonsense, which is refused."""
+
+    class Rows(nn.Module):
+        def forward(self, x):
+            return F.interpolate(x, size=(x.shape[2] // 2, 7)) + torch.linspace(0, 1, x.shape[3])[::2][:7]
+
+    net = fbnet.convert(Rows(), (1, 2, 8, 14))
+    assert net(numbers(2, 2, 8, 14)).shape == (2, 2, 4, 7)
+    fixed = net.metadata["fixed"]["x"]
+    assert set(fixed) == {"2", "3"}
+    assert fixed["2"].startswith(
+        "upsample_nearest2d (upsample_nearest2d) needs it as a number: convert with an"
+    )
+    for shape, axis in (((1, 2, 8, 16), 3), ((1, 2, 10, 14), 2)):
+        with pytest.raises(fbnet.ShapeError, match=f"its axis {axis} is fixed at {(8, 14)[axis - 2]}, as "):
+            net(numbers(*shape))
 
 
 def test_constants_are_computed_at_once(settled, numbers, judged, close, types):

@@ -5,7 +5,7 @@ from fbnet.layers.activation import Threshold
 from fbnet.layers.lstm_unit import LSTMUnit
 from fbnet.layers.normalize import Normalize
 from fbnet.layers.select import Crop, Filter
-from fbnet.layers.window import SPP, Im2col, Upsample
+from fbnet.layers.window import SPP, AdaptivePooling, Im2col, Upsample
 
 
 def cases(case):
@@ -18,6 +18,8 @@ def cases(case):
         case(SPP(levels=1), (2, 3, 7, 13)),
         case(SPP(levels=3), (2, 3, 13, 10)),
         case(SPP(levels=2, method="average"), (1, 7, 13, 5)),
+        case(AdaptivePooling(size=(3, 4)), (2, 3, 7, 13)),
+        case(AdaptivePooling(size=(7, 0), method="max"), (2, 3, 5, 6)),
         case(
             Upsample(scale=(2, 2)),
             (2, 3, 3, 5),
