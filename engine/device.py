@@ -46,6 +46,7 @@ class Device:
         8  # fp32 numbers in a vector register, and how many of those: what kernels pack constants for
     )
     registers: int = 16
+    dots: int = 2  # small integers that a lane multiplies and adds up in one instruction: 2 int16, or 4 bytes
     host_threads: ClassVar[bool] = True  # False: a plan's number of threads changes nothing
     can_time: ClassVar[bool] = False  # True: time_steps works, so that kernels can be chosen by measuring
     can_step: ClassVar[bool] = False  # True: step and peek work, so that one can look on while a net runs

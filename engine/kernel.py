@@ -121,6 +121,7 @@ class Call:
     lanes      fp32 numbers in one vector of the target
     registers  vector registers of the target
     layouts    input or result -> its layout in memory, plain if it is not named
+    dots       small integers that a lane of the target multiplies in one instruction: 2 int16, or 4 bytes
     """
 
     layer: Layer
@@ -130,6 +131,7 @@ class Call:
     lanes: int = 8
     registers: int = 16
     layouts: Mapping[str, str] = field(default_factory=dict)
+    dots: int = 2
 
     def layout(self, name: str) -> str:
         """The layout of an input or result."""

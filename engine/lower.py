@@ -124,7 +124,7 @@ def call_of(
     found: dict[str, Spec | None] = {name: specs[given[name]] if given.get(name) else None for name in names}
     found |= {r: specs[output] for r, output in zip(layer.output_names(), layer.outputs, strict=True)}
     constants = _Constants({name: tensor for name, tensor in given.items() if tensor in net.constants}, net)
-    return Call(layer, found, constants, threads, device.lanes, device.registers, layouts or {})
+    return Call(layer, found, constants, threads, device.lanes, device.registers, layouts or {}, device.dots)
 
 
 class _Constants(Mapping[str, np.ndarray]):

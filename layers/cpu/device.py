@@ -88,6 +88,10 @@ class Cpu(Device):
     def registers(self) -> int:  # type: ignore[override]
         return host().registers
 
+    @property
+    def dots(self) -> int:  # type: ignore[override]
+        return host().dots
+
     def load_kernels(self) -> None:
         from . import kernels  # noqa: F401 (registers them)
 

@@ -21,7 +21,9 @@ from . import normalize as normalize
 from . import order as order
 from . import pool as pool
 from . import quantize as quantize
+from . import quantized_conv as quantized_conv
 from . import quantized_eltwise as quantized_eltwise
+from . import quantized_product as quantized_product
 from . import recurrent as recurrent
 from . import reduce as reduce
 from . import reshape as reshape

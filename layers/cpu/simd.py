@@ -21,6 +21,20 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
 from .builder import OPERATIONS, Builder, operation
+from .dots import (  # noqa: F401 (a kernel calls them by simd's name)
+    load_byte,
+    shift_bytes,
+    store_byte,
+    store_short,
+    tile_add_bytes,
+    tile_dot_bytes,
+    tile_dot_pairs,
+    tile_load_row,
+    tile_scale,
+    tile_slope,
+    tile_store_bytes,
+    widen_bytes,
+)
 from .integer import load_bytes, store_bytes  # noqa: F401
 from .tiles import (  # noqa: F401 (a kernel calls them by simd's name)
     tile,

@@ -1,6 +1,7 @@
 """Target: what code is generated for. A machine level, never one machine, so that objects can be shared.
 
-x86-64 has published levels (x86-64-v2, v3, v4; System V psABI), and a host is the highest one whose flags it has.
+x86-64 has published levels (x86-64-v2, v3, v4; System V psABI), and a host is the highest one whose flags it has;
+"+vnni" adds the instruction that multiplies four bytes a lane, which no level has.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Target:
     width      bytes of a vector register
     registers  number of vector registers
     fma        whether it multiplies and adds in one instruction
+    dots       small integers that a lane multiplies and adds up in one instruction: 4 bytes, or 2 int16
     """
 
     name: str
@@ -34,6 +36,7 @@ class Target:
     width: int
     registers: int
     fma: bool = True
+    dots: int = 2
 
     @property
     def lanes(self) -> int:
@@ -44,8 +47,12 @@ class Target:
         return self.name
 
 
-def _x86(level: str, width: int, registers: int, features: str = "", fma: bool = True) -> Target:
-    return Target(level, "x86_64-unknown-linux-gnu", level.split("+")[0], features, width, registers, fma)
+def _x86(
+    level: str, width: int, registers: int, features: str = "", fma: bool = True, dots: int = 2
+) -> Target:
+    return Target(
+        level, "x86_64-unknown-linux-gnu", level.split("+")[0], features, width, registers, fma, dots
+    )
 
 
 TARGETS = {
@@ -53,7 +60,9 @@ TARGETS = {
     for t in (
         _x86("x86-64-v2", 16, 16, fma=False),
         _x86("x86-64-v3", 32, 16),
+        _x86("x86-64-v3+vnni", 32, 16, "+avxvnni", dots=4),
         _x86("x86-64-v4", 64, 32, "-prefer-256-bit"),
+        _x86("x86-64-v4+vnni", 64, 32, "-prefer-256-bit,+avx512vnni", dots=4),
         Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32),
         Target("armv7", "armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp4", 16, 16),
         Target("riscv64", "riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c,+v", 16, 32),
@@ -62,6 +71,10 @@ TARGETS = {
 }
 
 _V3 = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"}
+_VNNI = {
+    "x86-64-v3": {"avx_vnni", "avxvnni"},
+    "x86-64-v4": {"avx512_vnni", "avx512vnni"},
+}  # Linux's name, LLVM's
 _V4 = _V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 
 
@@ -83,7 +96,8 @@ def host() -> Target:
     machine = platform.machine().lower()
     if machine in ("x86_64", "amd64"):
         flags = _x86_flags()
-        return TARGETS["x86-64-v4" if flags >= _V4 else "x86-64-v3" if flags >= _V3 else "x86-64-v2"]
+        level = "x86-64-v4" if flags >= _V4 else "x86-64-v3" if flags >= _V3 else "x86-64-v2"
+        return TARGETS[level + "+vnni" if flags & _VNNI.get(level, set()) else level]
     if machine in ("aarch64", "arm64"):
         return TARGETS["aarch64"]
     raise DeviceError(f"the cpu device knows no target for {machine!r}; use device='reference'")

@@ -26,32 +26,33 @@ class Part:
         return self.groups * self.tile.vectors
 
 
-def best_parts(places: int, blocks: int, registers: int) -> list[Part]:
+def best_parts(places: int, blocks: int, registers: int, most_rows: int = 28) -> list[Part]:
     """The output channels cut into at most two parts, so that also 5 or 7 blocks are covered by good tiles."""
-    whole = best_tile(places, blocks, registers)
+    whole = best_tile(places, blocks, registers, most_rows=most_rows)
     ways = [[Part(whole, blocks // whole.vectors)]]
     for first in range(2, blocks - 1):
-        halves = [(best_tile(places, size, registers), size) for size in (first, blocks - first)]
+        sizes = (first, blocks - first)
+        halves = [(best_tile(places, size, registers, most_rows=most_rows), size) for size in sizes]
         ways.append([Part(tile, size // tile.vectors) for tile, size in halves])
     work = [sum(_cost(places, part.blocks, part.tile) for part in way) for way in ways]
     return ways[0] if work[0] <= 1.05 * min(work) else ways[work.index(min(work))]
 
 
 @cache
-def best_tile(places: int, blocks: int, registers: int, most_vectors: int = 4) -> Tile:
+def best_tile(places: int, blocks: int, registers: int, most_vectors: int = 4, most_rows: int = 28) -> Tile:
     """The tile that covers `places` × `blocks` vectors with the least work.
 
     places     output places in a row; the last tile of a row is moved back over the one before, so a tile is
                never wider than the row
     blocks     vectors of output channels; a tile's vectors divide them
     registers  vector registers of the target
-    most_vectors  no tile has more
+    most_vectors, most_rows  no tile has more
     """
     choices = [
         Tile(rows, vectors)
         for vectors in (1, 2, 3, 4)
         if vectors <= most_vectors and blocks % vectors == 0
-        for rows in range(1, min(places, 28) + 1)
+        for rows in range(1, min(places, most_rows) + 1)
         if rows * vectors + vectors <= registers - _spare(registers, vectors)
     ]
     return min(choices, key=lambda tile: _cost(places, blocks, tile))

@@ -27,7 +27,9 @@ def unknown_host(monkeypatch):
     [
         ("x86-64-v2", 4, 16, False),
         ("x86-64-v3", 8, 16, True),
+        ("x86-64-v3+vnni", 8, 16, True),
         ("x86-64-v4", 16, 32, True),
+        ("x86-64-v4+vnni", 16, 32, True),
         ("aarch64", 4, 32, True),
         ("armv7", 4, 16, True),
         ("riscv64", 4, 32, True),
@@ -37,7 +39,7 @@ def unknown_host(monkeypatch):
 def test_targets(name, lanes, registers, fma):
     found = target(name)
     assert (str(found), found.lanes, found.registers, found.fma) == (name, lanes, registers, fma)
-    assert found is TARGETS[name] and len(TARGETS) == 7
+    assert found is TARGETS[name] and len(TARGETS) == 9
 
 
 def test_an_unknown_target():
@@ -55,6 +57,9 @@ def test_an_unknown_target():
         ("AMD64", V3, "x86-64-v3"),
         ("x86_64", V3.replace(" fma", ""), "x86-64-v2"),
         ("x86_64", V4, "x86-64-v4"),
+        ("x86_64", V4 + " avx512_vnni", "x86-64-v4+vnni"),
+        ("x86_64", V3 + " avx_vnni", "x86-64-v3+vnni"),
+        ("x86_64", V3 + " avx512_vnni", "x86-64-v3"),
         ("x86_64", V4.replace(" avx512vl", ""), "x86-64-v3"),
         ("aarch64", "", "aarch64"),
         ("arm64", "", "aarch64"),

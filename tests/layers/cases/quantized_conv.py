@@ -1,0 +1,46 @@
+"""Integer convolutions and products on awkward shapes, over int8's whole range; every kernel must give the reference's
+bits."""
+
+import numpy as np
+from fbnet.layers.quantized import QuantizedConvolution, QuantizedInnerProduct
+
+FULL, BIAS, SMALL = (-128, 127), (-9000, 9000), (-255, 255)
+
+
+def cases(case):
+    def weighted(layer, x, w, slope=False, residual=None, wide=False, **flags):
+        """Multipliers are such that results fill int8's range, and a little more."""
+        m, products = w[0], int(np.prod(w[1:]))
+        spread = 60 / (74 * (148 if wide else 74) * products**0.5)
+        dtypes = {0: "int8", 1: "int16" if wide else "int8", 2: "int32"} | ({5: "int8"} if residual else {})
+        return case(
+            layer, x, w, (m,), (m,), (m,) if slope else None, residual,
+            dtypes=dtypes, ranges={0: FULL, 1: SMALL if wide else FULL, 2: BIAS, 4: (0.1, 0.5), 5: FULL},
+            given={3: np.linspace(0.5, 1.5, m) * spread}, exact=True, batch=residual is None, **flags,
+        )  # fmt: skip
+
+    def conv(x, w, **flags):
+        wiring = {k: flags.pop(k) for k in ("slope", "residual", "wide") if k in flags}
+        return weighted(QuantizedConvolution(scale=1.0, zero=-3, x_zero=7, **flags), x, w, **wiring)
+
+    def product(x, w, **flags):
+        wiring = {k: flags.pop(k) for k in ("slope", "residual", "wide") if k in flags}
+        return weighted(QuantizedInnerProduct(scale=1.0, zero=5, x_zero=-9, **flags), x, w, **wiring)
+
+    around = {"pad": (1, 1, 1, 1)}
+    return [
+        conv((1, 1, 1, 1), (1, 1, 1, 1)),
+        conv((2, 37, 9, 7), (33, 37, 3, 3), **around),
+        conv((2, 37, 9, 7), (33, 37, 3, 3), **around, slope=True, residual=(2, 33, 9, 7)),
+        conv((1, 3, 17, 19), (24, 3, 3, 3), stride=(2, 2), pad=(1, 0, 1, 1), low=-3, high=100),
+        conv((1, 32, 8, 8), (32, 8, 3, 3), group=4),
+        conv((1, 24, 127, 3), (40, 24, 1, 1), stride=(2, 2), residual=(1, 40, 64, 2)),
+        conv((3, 40, 6, 6), (20, 40, 3, 3), wide=True, dilation=(2, 2), pad=(2, 2, 2, 2)),
+        conv((1, 17, 30, 5), (50, 17, 5, 3), pad=(2, 1, 2, 1), to="fp32"),
+        conv((1, 17, 30, 5), (130, 17, 1, 1), to="int32"),
+        product((1, 127), (13, 127)),
+        product((1, 256), (300, 256), to="fp32"),
+        product((7, 3, 5, 5), (130, 75), slope=True, residual=(7, 130)),
+        product((5, 13, 7), (7, 7), axis=2, wide=True),
+        product((4, 64), (16, 64), to="int32"),
+    ]
