@@ -82,7 +82,8 @@ class Resize(Layer):
         out = [self._resized(size, axis) for axis, size in enumerate(x.shape[2:])]
         if min(out) < 1:
             raise ShapeError(f"x is {x}: nothing is left of it at scale {list(self.scale)}")
-        return x.replace(shape=(*x.shape[:2], *out), quantization=None)
+        kept = x.quantization if self.method == "nearest" and not self.region else None
+        return x.replace(shape=(*x.shape[:2], *out), quantization=kept)
 
     def _resized(self, size: int, axis: int) -> int:
         """The new size along one axis of an image."""

@@ -29,9 +29,8 @@ def bind(call: Call) -> dict:
 
 
 def bind_sized(call: Call) -> Stage:
-    itemsize = call.specs["x"].dtype.itemsize  # type: ignore[union-attr]
     function = block if call.layout("y") == BLOCKED else unblock
-    return Stage(bind(call), function=simd.variant(function, ITEMSIZE=itemsize))
+    return Stage(bind(call), function=simd.of_items(function, call))
 
 
 @kernel(Reorder, device="cpu", bind=bind_sized, layouts={"x": PLAIN, "y": BLOCKED})

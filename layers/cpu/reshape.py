@@ -1,4 +1,7 @@
-"""ShuffleChannel and Pad on the cpu. (Flatten and Reshape are aliases: nothing to do. Permute is in strided.)"""
+"""ShuffleChannel and Pad on the cpu, and channels moved to the end; other Permutes are in strided.
+
+(Flatten and Reshape are aliases: nothing to do.) Numbers of any dtype are only copied.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,12 @@ from math import prod
 
 import numpy as np
 
-from ...engine.kernel import Call, Packed, View, kernel
-from ..reshape import Pad, ShuffleChannel
+from ...engine.kernel import Call, Packed, Stage, View, kernel
+from ...engine.layout import BLOCKED, PLAIN
+from ..reshape import Pad, Permute, ShuffleChannel
+from . import simd
+
+ITEMSIZE = 4  # bytes of a number; of a variant
 
 
 def bind_shuffle(call: Call) -> dict:
@@ -24,6 +31,39 @@ def shuffle(x, y, channels, group, ith, nth):
         source = plane - channel + channel % group * (channels // group) + channel // group
         for i in range(size):
             y[plane, i] = x[source, i]
+
+
+def channels_last(call: Call) -> bool | str:
+    order = call.layer.order
+    if len(order) >= 3 and order == (0, *range(2, len(order)), 1):
+        return True
+    return f"order is {order}: it does not move the channels to the end"
+
+
+def bind_channels_last(call: Call) -> Stage:
+    """x as (N, blocks, places, lanes), y as (N, places, C)."""
+    n, c, *rest = call.shape("x")
+    shape = (n, -(-c // call.lanes), prod(rest), call.lanes)
+    params = dict(x=View("x", shape), y=View("y", (n, prod(rest), c)))
+    return Stage(params, function=simd.of_items(channels_last_of_blocks, call))
+
+
+@kernel(
+    Permute, device="cpu", bind=bind_channels_last, when=channels_last, score=1.5,
+    layouts={"x": BLOCKED, "y": PLAIN},
+)  # fmt: skip
+def channels_last_of_blocks(x, y, ith, nth):
+    """Threads share the places of all images."""
+    images, places, channels = y.shape
+    whole = channels // simd.LANES
+    for unit in range(images * places * ith // nth, images * places * (ith + 1) // nth):
+        image, at = unit // places, unit % places
+        row = simd.address(y) + (image * places + at) * channels * ITEMSIZE
+        for block in range(whole):
+            source = simd.address(x) + ((image * x.shape[1] + block) * places + at) * simd.LANES * ITEMSIZE
+            simd.copy_vector(row + block * simd.LANES * ITEMSIZE, source, ITEMSIZE)
+        for lane in range(channels - whole * simd.LANES):
+            y[image, at, whole * simd.LANES + lane] = x[image, whole, at, lane]
 
 
 def bind_pad(call: Call) -> dict:
@@ -56,6 +96,37 @@ def pad(x, y, front, top, left, value):
             for i in range(h):
                 for j in range(w):
                     y[plane, front + k, top + i, left + j] = x[plane, k, i, j]
+
+
+def around_blocks(call: Call) -> bool | str:
+    if len(call.layer.pads) != 4 or len(call.shape("x")) != 4:
+        return "it frames other axes than an image's height and width"
+    return constant(call)
+
+
+def bind_pad_blocks(call: Call) -> Stage:
+    top, left = call.layer.pads[:2]
+    params = dict(x=call.planes("x", 3), y=call.planes("y", 3), top=top, left=left)
+    return Stage(params, function=simd.of_items(pad_blocked, call))
+
+
+@kernel(
+    Pad, device="cpu", bind=bind_pad_blocks, when=around_blocks, score=1.5,
+    layouts={"x": BLOCKED, "y": BLOCKED},
+)  # fmt: skip
+def pad_blocked(x, y, top, left, value, ith, nth):
+    """Threads share the rows of all blocks."""
+    (blocks, height, width), (_, h, w) = y.shape[:3], x.shape[:3]
+    for row in range(blocks * height * ith // nth, blocks * height * (ith + 1) // nth):
+        block, i = row // height, row % height
+        for j in range(width):
+            if top <= i < top + h and left <= j < left + w:
+                to = simd.address(y) + (row * width + j) * simd.LANES * ITEMSIZE
+                place = (block * h + i - top) * w + j - left
+                simd.copy_vector(to, simd.address(x) + place * simd.LANES * ITEMSIZE, ITEMSIZE)
+            else:
+                for lane in range(simd.LANES):
+                    y[block, i, j, lane] = value
 
 
 def bind_places(call: Call) -> dict:

@@ -1,11 +1,18 @@
-"""Resize on the cpu: plane by plane, from tables of which pixels each row and column of y lies between."""
+"""Resize on the cpu: plane by plane, from tables of which pixels each row and column of y lies between.
+
+The nearest pixel is copied, numbers of any dtype, in blocks of channels too.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ...engine.kernel import Call, Packed, kernel
+from ...engine.kernel import Call, Packed, Stage, kernel
+from ...engine.layout import BLOCKED
 from ..resize import Resize
+from . import simd
+
+ITEMSIZE = 4  # bytes of a number; of a variant
 
 
 def bind(call: Call) -> dict:
@@ -18,6 +25,12 @@ def bind(call: Call) -> dict:
             f"{name}_part": Packed(parts[-1]),
         }
     return bound
+
+
+def bind_blocks(call: Call) -> Stage:
+    """The images as (blocks, height, width, lanes)."""
+    params = bind(call) | dict(x=call.planes("x", 3), y=call.planes("y", 3))
+    return Stage(params, function=simd.of_items(nearest_blocked, call))
 
 
 def bind_taps(call: Call) -> dict:
@@ -52,6 +65,23 @@ def nearest(x, y, row0, column0):
             iy = row0[oy]
             for ox in range(ow):
                 y[plane, oy, ox] = x[plane, iy, column0[ox]]
+
+
+@kernel(
+    Resize, device="cpu", bind=bind_blocks, when=method("nearest"), score=1.5,
+    layouts={"x": BLOCKED, "y": BLOCKED},
+)  # fmt: skip
+def nearest_blocked(x, y, row0, column0, ith, nth):
+    """Threads share the rows of all blocks."""
+    (blocks, oh, ow), (_, h, w) = y.shape[:3], x.shape[:3]
+    for row in range(blocks * oh * ith // nth, blocks * oh * (ith + 1) // nth):
+        block, oy = row // oh, row % oh
+        iy = row0[oy]
+        for ox in range(ow):
+            ix = column0[ox]
+            vector = simd.LANES * ITEMSIZE
+            source = simd.address(x) + ((block * h + iy) * w + ix) * vector
+            simd.copy_vector(simd.address(y) + (row * ow + ox) * vector, source, ITEMSIZE)
 
 
 @kernel(Resize, device="cpu", bind=bind, when=method("linear"), split=("x", "y"))

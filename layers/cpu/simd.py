@@ -64,6 +64,7 @@ from .tiles import (  # noqa: F401 (a kernel calls them by simd's name)
 )
 
 if TYPE_CHECKING:
+    from ...engine.kernel import Call
     from .target import Target
 
 LANES = 8  # fp32 numbers in a vector; the target's own when compiled
@@ -102,6 +103,13 @@ def load_word(b: Builder, address):
 @operation("-(ii)")
 def store_word(b: Builder, address, value):
     b.store_at(value, address, 8)
+
+
+@operation("-(iil)")
+def copy_vector(b: Builder, to, source, itemsize):
+    """Copy LANES numbers of 1, 2, 4 or 8 bytes."""
+    kind = b.types.VectorType(b.types.IntType(8 * itemsize), b.lanes)
+    b.store_at(b.load_at(source, kind, itemsize), to, itemsize)
 
 
 @operation("-(i)")
@@ -304,6 +312,11 @@ def _variant(function: Callable, values: tuple[tuple[str, int | Callable], ...])
     clone.__qualname__ = f"{function.__qualname__}({', '.join(texts)})"
     clone.__module__ = function.__module__
     return clone
+
+
+def of_items(function: Callable, call: Call) -> Callable:
+    """The function for numbers of x's size, ITEMSIZE bytes."""
+    return variant(function, ITEMSIZE=call.specs["x"].dtype.itemsize)  # type: ignore[union-attr]
 
 
 @lru_cache

@@ -1,7 +1,12 @@
 """Integer layers on awkward shapes, over int8's whole range; every kernel must give the reference's bits."""
 
+from fbnet.layers.concat import Concat, Slice
+from fbnet.layers.layout import Reorder
+from fbnet.layers.moving import DepthToSpace, StridedSlice
 from fbnet.layers.quantize import Dequantize, Quantize, Requantize, Table
 from fbnet.layers.quantized import QuantizedEltwise
+from fbnet.layers.reshape import Flatten, Pad, Permute, ShuffleChannel
+from fbnet.layers.resize import Resize
 
 FULL, WORDS = (-128, 127), (-(2**31), 2**31 - 1)
 
@@ -29,7 +34,25 @@ def cases(case):
             operation=operation, x_zero=zeros, multiplier=factors, scale=1.0, zero=-9, low=-100
         )
 
+    moving = [
+        Reorder(),
+        Flatten(),
+        ShuffleChannel(group=2),
+        Pad(pads=(1, 2, 3, 0), value=-77),
+        Permute(order=(0, 2, 3, 1)),
+        Permute(order=(0, 3, 1, 2)),
+        Resize(scale=(2, 2)),
+        Resize(size=(5, 29)),
+        DepthToSpace(block=2),
+        StridedSlice(starts=(1,), ends=(7,), axes=(2,)),
+        Slice(outputs=["a", "b"], points=(16,)),
+        Slice(outputs=["a", "b", "c"], axis=3, points=(3, 5)),
+    ]
     return [
+        *[quantized(layer, (2, 36, 7, 13)) for layer in moving],
+        quantized(Reorder(), (1, 19, 1, 3)),
+        quantized(Concat(), *[(2, c, 7, 3) for c in (16, 32, 7)], whole=(0, 1, 2)),
+        quantized(Concat(axis=2), *[(2, 13, h, 3) for h in (1, 7)], whole=(0, 1)),
         quantize(Quantize(scale=(0.02,), zero=(-5,)), 2, 37, 7, 13),
         quantize(Quantize(scale=(0.02,), zero=(3,)), 1, 3, 1, 127),
         quantize(Quantize(scale=(0.001,), to="uint16"), 1, 17, 3, 1),
