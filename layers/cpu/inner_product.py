@@ -1,13 +1,19 @@
-"""InnerProduct on the cpu: each weight is read once and used for every row of x."""
+"""InnerProduct on the cpu: on one row of x, or a few, each weight is read once, as it lies; on many it is a product of
+matrices, with weights packed for it.
+"""
 
 from __future__ import annotations
 
 from math import prod
 
-from ...engine.kernel import Call, Scratch, View, kernel
+import numpy as np
+
+from ...engine.kernel import Call, Packed, Scratch, Stage, View, kernel
 from ..inner_product import InnerProduct
 from . import simd
-from .fused import clamp_of, clamps
+from .fused import clamp_of, clamps, finish_of, finishes
+from .product import in_panels, one_for_all, panel_of_weights, product, stage
+from .tiling import padded_tile
 
 ROWS = 4  # outputs at once: enough loads in flight to keep memory busy
 COLUMNS = 2
@@ -57,3 +63,30 @@ def rows(x, w, b, y, room, low, high, ith, nth):
                 total = low if total < low else total
                 y[i, row + r] = high if total > high else total
         row += height
+
+
+MANY = 8  # rows for which it pays to hold the weights a second time, packed
+
+
+def many_rows(call: Call) -> bool | str:
+    for name in ("w", "b"):
+        if name not in call.constants and call.shape(name) != (0,):
+            return f"{name} is not a constant"
+    count = prod(call.shape("x")[: call.specs["x"].axis(call.layer.axis)])
+    return finishes(call.layer) if count >= MANY else f"{count} rows of x are few"
+
+
+def bind_product(call: Call) -> Stage:
+    x, (n, k) = call.shape("x"), call.shape("w")
+    m = prod(x[: call.specs["x"].axis(call.layer.axis)])
+    tile = padded_tile(m, -(-n // call.lanes), call.registers)
+    weights = in_panels(call.constants["w"], tile.vectors, call.lanes)
+    bias = np.zeros(len(weights) * weights.shape[2], np.float32)
+    if call.shape("b") != (0,):
+        bias[:n] = call.constants["b"]
+    params = dict(a=call.flat("x"), b=Packed(weights), y=call.flat("y"), bias=Packed(bias))
+    params |= dict(a_of=one_for_all(1), b_of=one_for_all(1))
+    return stage(call, params, (1, m, k, n), tile, panel_of_weights, finish_of(call.layer))
+
+
+kernel(InnerProduct, device="cpu", when=many_rows, bind=bind_product, score=1.9)(product)

@@ -58,6 +58,13 @@ def best_tile(places: int, blocks: int, registers: int, most_vectors: int = 4, m
     return min(choices, key=lambda tile: _cost(places, blocks, tile))
 
 
+@cache
+def padded_tile(places: int, blocks: int, registers: int) -> Tile:
+    """The tile that covers at least places × blocks vectors with the least work: its last vectors may stick out."""
+    tiles = [best_tile(max(1, places), vectors, registers, vectors) for vectors in (1, 2, 3, 4)]
+    return min(tiles, key=lambda tile: _cost(places, -(-blocks // tile.vectors) * tile.vectors, tile))
+
+
 def _cost(places: int, blocks: int, tile: Tile) -> float:
     """The work of covering places × blocks vectors with a tile, relative to others.
 
