@@ -23,6 +23,7 @@ from ..engine.errors import FbnetError, FileError, InputError
 from ..engine.tensor import content_digest
 from . import flatbuffer
 from .flatbuffer import Malformed
+from .schema import Schema, parse
 
 VERSION = 1
 ALIGNMENT = 64  # bytes; every blob begins at a multiple
@@ -34,9 +35,9 @@ Blob = Callable[[], memoryview]  # maps a blob and checks its digest
 
 
 @cache
-def schema() -> flatbuffer.Schema:
+def schema() -> Schema:
     """The schema in fbnet.fbs."""
-    return flatbuffer.parse(Path(__file__).with_name("fbnet.fbs").read_text("utf-8"))
+    return parse(Path(__file__).with_name("fbnet.fbs").read_text("utf-8"))
 
 
 # -- reading -----------------------------------------------------------------------------------------------

@@ -72,6 +72,9 @@ def test_import_arrows(path: Path) -> None:
             assert target[0] == "engine", f"{where}: the engine imports only itself"
         elif here.parts[0] == "formats":
             assert target[0] in ("engine", "formats"), f"{where}: a format knows the engine only"
+            importer = len(here.parts) > 2 and target[0] == "formats" and len(target) > 1
+            others = {p.parent.name for p in (ROOT / "formats").glob("*/__init__.py")} - {here.parts[1]}
+            assert not (importer and target[1] in others), f"{where}: no importer imports another"
         elif here.parts[:2] in {("layers", t) for t in TARGETS}:
             other = (
                 target[0] == "layers"

@@ -8,8 +8,9 @@
                  the operators, each a small function
     export       the way out, Net -> .onnx, with its own walk and tables
 
-After the walk, two clean-ups that other formats share: `..layout` removes transposes, `..padding` joins padding with
-the layer behind it, `..patterns` finds the layers that were meant where an exporter wrote them in parts.
+The graph that grows on the way, and what most operators are made of, are shared with other formats: `..graph`,
+`..value`, `..shape`, `..arithmetic`. So are the clean-ups after the walk: `..layout` removes transposes, `..padding`
+joins padding with the layer behind it, `..patterns` finds the layers that were meant where an exporter wrote parts.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ...engine.tensor import Dim, Spec
 from ..layout import without_permutes
 from ..padding import without_pads
 from ..patterns import recovered
+from ..value import Node, Value
 from . import (  # noqa: F401  they enter their operators
     arithmetic,
     convolution,
@@ -45,7 +47,7 @@ from .export import write
 from .file import array_of, load
 from .fold import fold
 from .functions import Functions, names_read, node_of
-from .graph import DTYPES, Graph, Node, Value
+from .graph import DTYPES, OnnxGraph
 
 if TYPE_CHECKING:
     import onnx
@@ -102,7 +104,7 @@ def _convert(
     }
     stored = {t.name: t for t in source.initializer}
     size = path.stat().st_size + sum(_outside_bytes(t) for t in source.initializer)
-    g = Graph(names | set(stored), outputs, MADE_BYTES + 2 * size)
+    g = OnnxGraph(names | set(stored), outputs, MADE_BYTES + 2 * size)
     g.allow_custom = allow_custom
     g.body_of = Functions(model, folder).body
     for n in nodes:

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from .arithmetic import binary
+from ..arithmetic import binary
+from ..graph import Graph
+from ..value import Node, Value
 from .fold import axes_of
-from .graph import Graph, Node, Value, operator
+from .graph import operator
 from .reduce import reduced
 
 CENTRED = "fbnet.Centred"

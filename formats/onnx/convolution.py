@@ -8,8 +8,10 @@ from math import prod
 import numpy as np
 
 from ...engine.tensor import Dim
-from .graph import Graph, Node, Unsupported, Value, operator
-from .moving import reshaped
+from ..graph import Graph
+from ..shape import reshaped
+from ..value import Node, Unsupported, Value
+from .graph import operator
 
 
 def numbers(node: Node, key: str, axes: int, default: int = 1) -> list[int]:

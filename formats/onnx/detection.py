@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .graph import Graph, Node, Value, operator
+from ..graph import Graph
+from ..value import Node, Value
+from .graph import operator
 
 
 @operator("RoiAlign")

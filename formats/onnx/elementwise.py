@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic import HIGHEST, powered, prelu_slope, two
-from .graph import DTYPES, Graph, Node, Unsupported, Value, dtype_name, is_floating, operator
+from ..arithmetic import HIGHEST, powered, two
+from ..graph import Graph
+from ..value import Node, Unsupported, Value, dtype_name, is_floating
+from .arithmetic import prelu_slope
+from .graph import DTYPES, operator
 
 # ONNX operator: layer type, {layer attribute: (ONNX attribute, its default)}, fixed attributes
 ELEMENTWISE: dict[str, tuple[str, dict[str, tuple[str, Any]], dict[str, Any]]] = {

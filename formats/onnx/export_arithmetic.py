@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.layer import Layer
-from .graph import Unsupported
+from ..value import Unsupported
 from .reduce import REDUCE
 from .writer import ONNX_TYPES, OPSET, Value, Writer, written
 

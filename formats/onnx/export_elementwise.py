@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.layer import Layer
-from .graph import Unsupported
+from ..value import Unsupported
 from .writer import Value, Writer, written
 
 FLOAT_MAX = float(np.finfo(np.float32).max)

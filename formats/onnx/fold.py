@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ...engine.tensor import Dim
-from .graph import Graph, Node, Unsupported, Value, as_stored
+from ..graph import Graph
+from ..value import Node, Unsupported, Value, as_stored
 
 INTEGERS = (6, 7)  # TensorProto.INT32, INT64
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from ...engine.tensor import Dim
+from ..graph import Graph
+from ..shape import inverse, permuted, reshaped
+from ..value import Node, Unsupported, Value, dtype_name, is_floating, same_size
 from .fold import axes_of
-from .graph import Graph, Node, Unsupported, Value, dtype_name, is_floating, operator, same_size
-from .moving import inverse, permuted, reshaped
+from .graph import operator
 
 LOWEST = float(np.finfo(np.float32).min)
 

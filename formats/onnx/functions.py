@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...engine.tensor import Dim
+from ..graph import Graph
+from ..value import Node, Unsupported, Value
 from .file import array_of, attributes_of
-from .graph import Graph, Node, Unsupported, Value
 
 if TYPE_CHECKING:
     import onnx

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from .graph import Graph, Node, Unsupported, Value, is_one, operator
-from .moving import reshaped
+from ..graph import Graph
+from ..shape import reshaped
+from ..value import Node, Unsupported, Value, is_one
+from .graph import operator
 
 
 @operator("BatchNormalization")

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ..graph import Graph
+from ..shape import reshaped
+from ..value import Node, Unsupported, Value, dtype_name, is_floating
 from .convolution import narrowed, numbers, pads_of, spatial, widened, widened_pads
-from .graph import Graph, Node, Unsupported, Value, dtype_name, is_floating, operator
-from .moving import reshaped
+from .graph import operator
 
 
 @operator("MaxPool", "AveragePool", "LpPool")

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .arithmetic import binary, changed
-from .graph import Graph, Node, Unsupported, Value, as_stored, dtype_name, is_floating, is_one, operator
-from .moving import permuted, reshaped
+from ..arithmetic import binary, changed
+from ..graph import Graph
+from ..shape import permuted, reshaped
+from ..value import Node, Unsupported, Value, as_stored, dtype_name, is_floating, is_one
+from .graph import operator
 
 
 @operator("Gemm")

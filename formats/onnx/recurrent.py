@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .graph import Graph, Node, Unsupported, Value, operator
+from ..graph import Graph
+from ..value import Node, Unsupported, Value
+from .graph import operator
 
 
 @operator("RNN", "GRU", "LSTM")

@@ -7,10 +7,12 @@ from math import prod
 import numpy as np
 
 from ...engine.tensor import Dim
-from .arithmetic import two
+from ..arithmetic import two
+from ..graph import Graph
+from ..shape import inverse, permuted, reshaped
+from ..value import Node, Unsupported, Value, dtype_name, is_floating
 from .fold import axes_of
-from .graph import Graph, Node, Unsupported, Value, dtype_name, is_floating, operator
-from .moving import inverse, permuted, reshaped
+from .graph import operator
 
 # ONNX operator: operation of the layer Reduction
 REDUCE = {

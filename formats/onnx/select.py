@@ -7,8 +7,10 @@ from math import prod
 import numpy as np
 
 from ...engine.tensor import Dim
-from .graph import DTYPES, Graph, Node, Unsupported, Value, as_stored, dtype_name, operator, same_size
-from .moving import reshaped
+from ..graph import Graph
+from ..shape import reshaped
+from ..value import Node, Unsupported, Value, as_stored, dtype_name, same_size
+from .graph import DTYPES, operator
 
 
 @operator("Gather")

@@ -24,7 +24,7 @@ from ...engine.errors import ConversionError, RegistryError
 from ...engine.layer import ABSENT, Layer, layers
 from ...engine.net import Net
 from ...engine.tensor import Dim, Spec, Tensor
-from .graph import Unsupported
+from ..value import Unsupported
 
 OPSET = 17
 ONNX_TYPES = {"fp32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "fp16": 10}  # TensorProto

@@ -18,7 +18,8 @@ import numpy as np
 from ...engine.dtype import Quantization
 from ...engine.errors import FileError
 from ..container import mapped
-from ..flatbuffer import Malformed, Schema, decode, parse
+from ..flatbuffer import Malformed, decode
+from ..schema import Schema, parse
 from .sparse import dense
 
 IDENTIFIER = b"TFL3"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..onnx.graph import Node, Unsupported, Value, is_floating
+from ..value import Node, Unsupported, Value, is_floating
 from .graph import TorchGraph, operator
 
 HIGHEST = float(np.finfo(np.float32).max)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...engine.dtype import dtypes
-from ..onnx.arithmetic import binary, powered, two
-from ..onnx.graph import Node, Unsupported, Value, dtype_name, is_floating
+from ..arithmetic import binary, powered, two
+from ..value import Node, Unsupported, Value, dtype_name, is_floating
 from .graph import TorchGraph, operator
 from .tensors import name_of_dtype
 

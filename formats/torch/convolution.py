@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..onnx.arithmetic import reshaped_value
-from ..onnx.graph import Node, Unsupported, Value
+from ..shape import reshaped_value
+from ..value import Node, Unsupported, Value
 from .graph import TorchGraph, operator
 
 

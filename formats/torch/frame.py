@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.tensor import Dim
-from ..onnx.graph import Node, Unsupported, Value
+from ..value import Node, Unsupported, Value
 from .graph import TorchGraph, operator
 
 LOWEST = float(np.finfo(np.float32).min)

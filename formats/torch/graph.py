@@ -5,8 +5,8 @@
         return g.add("ReLU", x)
 
 An operator's function gets the graph so far, its node, and the arguments of the torch operator: a Value for a tensor,
-ints and Dims for sizes, Python's values for the rest. It adds layers and returns the Value of each result. The graph of
-layers, and how problems are collected, is the same as for ONNX.
+ints and Dims for sizes, Python's values for the rest. It adds layers and returns the Value of each result; see
+`..graph`, which also says how problems are collected.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy as np
 from ...engine.dtype import dtypes
 from ...engine.errors import FbnetError, RegistryError
 from ...engine.tensor import Dim, Spec
-from ..onnx.graph import MISTAKES, Graph, Node, Unsupported, Value, dtype_name
+from ..graph import MISTAKES, Graph
+from ..value import Node, Unsupported, Value, dtype_name
 from .exported import Exported
 from .nodes import is_number, name_of, writes, written
 from .sizes import Fixed, Sizes

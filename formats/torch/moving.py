@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...engine.tensor import Dim
-from ..onnx.arithmetic import reshaped_value
-from ..onnx.graph import Node, Unsupported, Value, same_size
-from ..onnx.moving import permuted, reshaped
+from ..shape import permuted, reshaped, reshaped_value
+from ..value import Node, Unsupported, Value, same_size
 from .graph import TorchGraph, is_same_shape, operator
 from .view import View, permuted_view, plain, reshaped_view, selected, view_of
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..onnx.arithmetic import binary, powered
-from ..onnx.graph import Node, Unsupported, Value
-from ..onnx.moving import reshaped
+from ..arithmetic import binary, powered
+from ..shape import reshaped
+from ..value import Node, Unsupported, Value
 from .graph import TorchGraph, operator
 
 

@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from ...engine.tensor import Dim
-from ..onnx.graph import Node, Unsupported, Value
+from ..value import Node, Unsupported, Value
 from .convolution import axes_of, lowered, raised, window
 from .graph import TorchGraph, operator
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ...engine.tensor import Dim
-from ..onnx.arithmetic import binary, powered
-from ..onnx.graph import Node, Unsupported, Value, as_stored
-from ..onnx.moving import permuted, reshaped
+from ..arithmetic import binary, powered
+from ..shape import permuted, reshaped
+from ..value import Node, Unsupported, Value, as_stored
 from .graph import TorchGraph, operator
 
 FORBIDDEN = -1e30  # added to a score that must not count: finite, and its exponential is 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..onnx.graph import Node, Unsupported, Value, as_stored
+from ..value import Node, Unsupported, Value, as_stored
 from .graph import TorchGraph, operator
 
 GATES = {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.dtype import dtypes
-from ..onnx.graph import Unsupported, Value
+from ..value import Unsupported, Value
 
 
 def as_value(name: str, tensor: Any) -> Value:

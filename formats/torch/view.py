@@ -21,8 +21,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ...engine.tensor import Dim
-from ..onnx.graph import Value, same_size
-from ..onnx.moving import reshaped
+from ..shape import reshaped
+from ..value import Value, same_size
 
 if TYPE_CHECKING:
     from .graph import TorchGraph

@@ -12,7 +12,8 @@ import time
 import flatbuffers
 import pytest
 from fbnet.engine.errors import FileError, InputError
-from fbnet.formats.flatbuffer import decode, encode, parse
+from fbnet.formats.flatbuffer import decode, encode
+from fbnet.formats.schema import parse
 
 SCHEMA = """
 // A comment; and a namespace, which changes nothing.
