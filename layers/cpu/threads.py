@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import sys
 import threading
 from contextlib import suppress
 from functools import lru_cache
+from weakref import WeakSet
 
 import numpy as np
 
@@ -32,6 +34,7 @@ class Team:
         self._address = self._sync.ctypes.data
         self._slots = self._sync[replay.SLOTS // 8 :: replay.SYNC_LINE // 8]
         self._wait = int(all_threads())
+        _teams.add(self)
         self._start()
 
     def _start(self) -> None:
@@ -81,6 +84,19 @@ class Team:
             if thread is not threading.current_thread():
                 thread.join()
         self._threads = []
+
+
+_teams: WeakSet[Team] = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Send all workers home while there is still a Python to come back to.
+
+    Later a worker could not be joined, and the memory with the code that it spins in would go from under its feet.
+    """
+    for team in list(_teams):
+        team.close()
 
 
 def processors() -> frozenset[int]:

@@ -1,6 +1,8 @@
 """Team: threads that meet at every step, sleep when there is nothing to do, and leave when they are sent away."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from functools import lru_cache
@@ -210,3 +212,17 @@ def test_pythons_lock_is_free_meanwhile():
         other.join()
         team.close()
     assert set(steps.words[1:]) == {300_000}
+
+
+def test_a_process_may_end_while_its_workers_are_awake(tmp_path):
+    """A worker that still looks for orders must not lose the memory that its code lies in."""
+    program = tmp_path / "end.py"
+    program.write_text(
+        "import numpy as np, fbnet\n"
+        "from fbnet.layers.activation import Sigmoid\n"
+        "net = fbnet.Net([Sigmoid('x', name='y')], {'x': (1 << 20,)})\n"
+        "session = net.compile(threads=3, tune=False).session()\n"
+        "session.run({'x': np.zeros(1 << 20, np.float32)})\n"
+    )
+    ends = [subprocess.Popen([sys.executable, program]) for _ in range(5)]
+    assert [end.wait(timeout=120) for end in ends] == [0] * len(ends)
