@@ -28,6 +28,7 @@ COMMANDS = {  # each is the function of its name in the file of its name
     "export": "Write a model as ONNX, for other engines and tools.",
     "info": "Show a model's layers, shapes, work and memory.",
     "draw": "Draw a model: SVG, Mermaid or DOT.",
+    "report": "Write a page about a model: graph, layers, time, memory.",
     "run": "Run a model on images.",
     "trace": "Run a model, and show what every layer wrote, and when.",
     "explain": "Show which kernel computes each layer, and why.",

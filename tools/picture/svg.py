@@ -24,7 +24,8 @@ LONGEST_NAME = 30  # characters of a name on a card; its title has all of them
 
 def svg(graph: Graph, style: bool = True, legend: bool = True) -> str:
     """The picture. Without `style`, for a page that brings its own. Raises InputError if there is too much of it."""
-    planned = any(node.device for node in graph.nodes)
+    devices = {node.device for node in graph.nodes} - {""}
+    planned = bool(devices) if style else len(devices) > 1  # a page says itself that all runs on one device
     found = layout(graph, {node.key: _size(node) for node in graph.nodes})
     parts = [_lines(graph, found)]
     parts += [_frame(frame, found) for frame in graph.frames]
@@ -53,7 +54,7 @@ def css() -> str:
         rules = [
             f".page{{fill:{palette.PAGE[i]}}}.card{{fill:{palette.CARD[i]};stroke:{palette.BORDER[i]}}}",
             f"text{{fill:{palette.TEXT[i]}}}.m{{fill:{palette.MUTED[i]}}}.label{{stroke:{palette.PAGE[i]}}}",
-            f".frame{{stroke:{palette.MUTED[i]}}}.badge{{fill:{palette.MUTED[i]}}}.times{{fill:{palette.PAGE[i]}}}",
+            f".heat{{fill:{palette.RED[i]}}}.frame{{stroke:{palette.MUTED[i]}}}.badge{{fill:{palette.MUTED[i]}}}.times{{fill:{palette.PAGE[i]}}}",
         ]
         for kind, names in (("f", palette.FAMILY), ("v", palette.DEVICE), ("t", palette.DTYPE)):
             for name in names:
@@ -125,11 +126,17 @@ def _card(node: Node, box: Box, planned: bool) -> str:
     )
     about = " ".join(filter(None, (node.type, node.name, node.facts, node.kernel, node.device)))
     gap = text_width(node.type, 13) + 22
+    heat = max(0.0, box.width - 20) * node.share
+    bar = (
+        f'<rect class="heat" x="12" y="{box.height - 4:.1f}" width="{heat:.1f}" height="2.5" rx="1"/>'
+        if heat > 1
+        else ""
+    )
     return (
         f'<g class="node" id="{node.key}" transform="translate({box.x:.1f} {box.y:.1f})"><title>{safe(about)}</title>'
         f'<rect class="card" width="{box.width:.1f}" height="{box.height:.1f}" rx="{radius}"/>{stripe}'
         f'<text class="b" x="14" y="22">{safe(node.type)}</text>'
-        f'<text class="m" x="{gap:.1f}" y="22">{safe(shortened(node.name))}</text>{"".join(lines)}</g>'
+        f'<text class="m" x="{gap:.1f}" y="22">{safe(shortened(node.name))}</text>{"".join(lines)}{bar}</g>'
     )
 
 
