@@ -71,9 +71,7 @@ def _about(found: Findings) -> str:
     inputs = ", ".join(f"{name} {spec}" for name, spec in found.inputs.items())
     threads = f"{found.plan.threads} thread{'s' * (found.plan.threads > 1)}"
     seen = f"the photo {found.photo}" if found.photo else "an example of random content"
-    return safe(
-        f"One run on {found.plan.device}, {found.plan.threads} thread{'s' * (found.plan.threads > 1)}, with {seen} as {inputs}."
-    )
+    return safe(f"One run on {found.plan.device}, {threads}, with {seen} as {inputs}.")
 
 
 def _tiles(found: Findings) -> str:

@@ -217,6 +217,7 @@ def test_search_finds_a_layer_by_keyboard_alone(browser, lenet, tmp_path):
     assert browser("document.querySelector('.node.on').id") == "n5"
     inside = "((a, b) => a.top >= b.top && a.bottom <= b.bottom && a.left >= b.left && a.right <= b.right)"
     boxes = [f"document.querySelector('{e}').getBoundingClientRect()" for e in ("#n5 .card", "#view")]
+    assert browser(f"{inside}({', '.join(boxes)})"), "the graph has moved to it"
     browser("document.getElementById('search').select()")
     for letter in "zz":
         browser.key(letter)
