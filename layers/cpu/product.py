@@ -20,6 +20,7 @@ from .tiling import Tile
 # numbers of a variant
 ROWS, VECTORS = 6, 2
 
+LINE = 64  # bytes that come into a cache together
 SHARES = 4  # units of work for each thread, at least
 
 
@@ -106,6 +107,8 @@ def product(
     width = VECTORS * simd.LANES
     tiles = (m + ROWS - 1) // ROWS
     whole = k // simd.LANES
+    # weights come from far away: while a panel is used, ask for the next one, some lines at each step
+    ahead = (simd.LANES * width * 4 // LINE * chunks + tiles - 1) // tiles
     own = simd.address(room) + ith * (k + ROWS) * width * 4
     edge = own + k * width * 4  # a tile that sticks out of y is put here first
     units = matrices * panels * chunks
@@ -114,12 +117,16 @@ def product(
         column = at * width
         count = min(width, n - column)
         panel = panel_at(simd.address(b) + b_of[matrix] * k * n * 4, own, k, n, column)
+        soon = panel + k * width * 4
         for number in range(tiles * chunk // chunks, tiles * (chunk + 1) // chunks):
             row = min(number * ROWS, m - ROWS)
             inputs = simd.address(a) + (a_of[matrix] * m + row) * k * 4
             weights = panel
             t = simd.tile(ROWS, VECTORS)
             for _ in range(whole):
+                for line in range(ahead):
+                    simd.prefetch(soon + line * LINE)
+                soon += ahead * LINE
                 t = simd.tile_fma_lanes(t, inputs, k * 4, weights)
                 inputs += simd.LANES * 4
                 weights += simd.LANES * width * 4

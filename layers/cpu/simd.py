@@ -149,6 +149,12 @@ def maximum(b: Builder, x, y):
     return b.maximum(x, y)
 
 
+@operation("f(v)")
+def sum_of(b: Builder, x):
+    """The sum of a vector's numbers."""
+    return b.sum_lanes(x)
+
+
 @operation("v(vv)")
 def divide(b: Builder, x, y):
     return b.ir.fdiv(x, y)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...engine.kernel import Call, Scratch, View, kernel
 from ..softmax import Softmax
+from . import simd
 
 
 def _split(call: Call) -> tuple[int, int, int]:
@@ -19,7 +20,8 @@ def _split(call: Call) -> tuple[int, int, int]:
 
 def bind_rows(call: Call) -> dict:
     rows, columns, _ = _split(call)
-    return dict(x=View("x", (rows, columns)), y=View("y", (rows, columns)))
+    views = dict(x=View("x", (rows, columns)), y=View("y", (rows, columns)))
+    return views | dict(room=Scratch((call.threads, call.lanes)))
 
 
 def on_the_last_axis(call: Call) -> bool | str:
@@ -27,25 +29,30 @@ def on_the_last_axis(call: Call) -> bool | str:
     return after == 1 or f"{after} numbers lie between neighbours on the axis"
 
 
-@kernel(
-    Softmax,
-    device="cpu",
-    bind=bind_rows,
-    when=on_the_last_axis,
-    split=("x", "y"),
-    inplace=("x",),
-    score=2.0,
-)
-def softmax_rows(x, y):
+@kernel(Softmax, device="cpu", bind=bind_rows, when=on_the_last_axis, inplace=("x",), score=2.0)
+def softmax_rows(x, y, room, ith, nth):
+    """Threads share the rows; the largest number and the sum of a row are found a vector at a time."""
     rows, columns = x.shape
-    for row in range(rows):
+    whole = columns // simd.LANES * simd.LANES
+    own = simd.address(room) + ith * simd.LANES * 4
+    for row in range(rows * ith // nth, rows * (ith + 1) // nth):
+        source, to = simd.address(x) + row * columns * 4, simd.address(y) + row * columns * 4
+        largest = simd.splat(np.float32(-np.inf))
+        for i in range(0, whole, simd.LANES):
+            largest = simd.maximum(largest, simd.load(source + i * 4))
+        simd.store(own, largest)
         top = np.float32(-np.inf)
-        for i in range(columns):
+        for i in range(simd.LANES):
+            top = room[ith, i] if room[ith, i] > top else top
+        for i in range(whole, columns):
             top = x[row, i] if x[row, i] > top else top
         for i in range(columns):
             y[row, i] = math.exp(x[row, i] - top)
-        total = np.float32(0)
-        for i in range(columns):
+        sums = simd.splat(np.float32(0))
+        for i in range(0, whole, simd.LANES):
+            sums = simd.add(sums, simd.load(to + i * 4))
+        total = simd.sum_of(sums)
+        for i in range(whole, columns):
             total += y[row, i]
         scale = np.float32(1) / total
         for i in range(columns):
