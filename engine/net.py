@@ -303,6 +303,11 @@ class Net:
         ]
         return "\n".join([*rows, f"  -> {', '.join(self.outputs)}"])
 
+    def _repr_html_(self) -> str:
+        from .html import net_html
+
+        return net_html(self)
+
     def __repr__(self) -> str:
         return f"<Net {self.name}: {len(self.layers)} layers, {', '.join(f'{k} {v}' for k, v in self.inputs.items())}>"
 

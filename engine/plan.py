@@ -253,5 +253,10 @@ class Plan:
         ]
         return "\n".join(rows + [f"  {s.layer:<{width}}  {s.kernel}" for s in self.steps])
 
+    def _repr_html_(self) -> str:
+        from .html import plan_html
+
+        return plan_html(self)
+
     def __repr__(self) -> str:
         return f"<Plan of {self.net.name} on {self.device}: {len(self.steps)} steps>"

@@ -241,6 +241,11 @@ class Tensor:
     def __str__(self) -> str:
         return f"{self.name}: {self.spec}{' constant' if self.is_constant else ''}"
 
+    def _repr_html_(self) -> str:
+        from .html import tensor_html
+
+        return tensor_html(self)
+
     __repr__ = __str__
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...engine.dtype import dtype_of
 from ...engine.errors import InputError
+from ...engine.html import spread
 from ...engine.net import Net
 from ...engine.plan import Plan
 from ...engine.steps import Steps, Visit
@@ -124,10 +125,8 @@ def histogram(name: str, array: np.ndarray, spec: Spec) -> Histogram:
     if not numbers.size:
         return Histogram(name, spec, (0,) * BINS, 0.0, 0.0, 0.0, 0.0, zeros)
     low, high = float(numbers.min()), float(numbers.max())
-    # bins by hand: numpy's histogram refuses ranges that are too small to be cut
-    at = np.clip((numbers - low) / ((high - low) or 1.0) * BINS, 0, BINS - 1).astype(np.int64)
-    counts = tuple(int(c) for c in np.bincount(at, minlength=BINS))
-    return Histogram(name, spec, counts, low, high, float(numbers.mean()), float(numbers.std()), zeros)
+    counts = spread(numbers, BINS)
+    return Histogram(name, spec, tuple(counts), low, high, float(numbers.mean()), float(numbers.std()), zeros)
 
 
 def _layer(
