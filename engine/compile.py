@@ -16,7 +16,7 @@ from threading import RLock
 
 from .cache import Cache
 from .custom import refuse_placeholders
-from .device import Device, devices
+from .device import Device, device_of, devices
 from .dtype import dtypes
 from .errors import FbnetError, FileError, InputError, ShapeError
 from .kernel import kernels
@@ -61,7 +61,7 @@ class How:
 
 def compile_net(
     net: Net,
-    device: str = "cpu",
+    device: str | Device = "cpu",
     dtype: str = "fp32",
     threads: int | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
@@ -76,7 +76,7 @@ def compile_net(
 
     Raises RegistryError, ShapeError, InputError, CompileError.
     """
-    chosen = devices[device]
+    chosen = device_of(device)
     dtype = dtypes[dtype].name
     threads = default_threads() if threads is None else threads
     if threads < 1:
@@ -91,7 +91,7 @@ def compile_net(
                 f"input {name!r} is {net.inputs[name]}, but was asked for in shape {list(full[name])}"
             )
     how = How(dtype, threads, tuning() if tune is None else tune, max_workspace)
-    quick = repr((device, how, full, chosen.target))
+    quick = repr((chosen.name, how, full, chosen.target))
     kept = _Kept.of(net)
     with kept.lock:
         if quick in kept.plans:
@@ -142,6 +142,8 @@ def _found_or_made(net: Net, device: Device, how: How, shapes: Mapping[str, Sequ
 
 
 def _made(net: Net, device: Device, how: How, shapes: Mapping[str, Sequence[int]], key: str) -> Plan:
+    if device.compiled:
+        return device.whole_plan(net, how.dtype, how.threads, net.specs(shapes))
     device.load_kernels()
     refuse_placeholders(net.layers)
     net.specs(shapes)  # first the net as written, so that errors name its own layers

@@ -10,8 +10,10 @@ import numpy as np
 
 from .errors import DeviceError
 from .kernel import Parameter
+from .net import Net
 from .plan import Plan, Stored
 from .registry import Registry
+from .tensor import Spec
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Device:
     registers: int = 16
     dots: int = 2  # small integers that a lane multiplies and adds up in one instruction: 2 int16, or 4 bytes
     host_threads: ClassVar[bool] = True  # False: a plan's number of threads changes nothing
+    compiled: ClassVar[bool] = False  # True: it runs a model that was compiled elsewhere, and no other
     can_time: ClassVar[bool] = False  # True: time_steps works, so that kernels can be chosen by measuring
     can_step: ClassVar[bool] = False  # True: step and peek work, so that one can look on while a net runs
     reorder: ClassVar[str] = ""  # type of the layer that brings a tensor from one layout to another
@@ -56,12 +59,24 @@ class Device:
         """Whether plans can run here and now. Where not, what is tried on every device leaves this one out."""
         return True
 
+    def of(self, what: str) -> Device:
+        """The device 'name:what' of a kind of which there are many. Raises DeviceError."""
+        raise DeviceError(f"there is one device {self.name!r}: ask for it without {what!r}")
+
     # -- making plans --------------------------------------------------------------------------------------
 
     @property
     def target(self) -> str:
         """What code is generated for, '' if none is. Part of a plan's key."""
         return ""
+
+    def reads(self, net: Net) -> Sequence[str]:
+        """The tensors that a run of the net begins with; a compiled model may be of its last layers only."""
+        return tuple(net.inputs)
+
+    def whole_plan(self, net: Net, dtype: str, threads: int, specs: Mapping[str, Spec]) -> Plan:
+        """The plan of a net for a device with a compiled model: specs are for the shapes at hand."""
+        raise NotImplementedError
 
     def load_kernels(self) -> None:
         """Import the modules that register this device's kernels. Called when something must be compiled."""
@@ -118,6 +133,17 @@ class Device:
 
 
 devices: Registry[Device] = Registry("device")
+
+
+def device_of(device: str | Device) -> Device:
+    """The device that is called so, or the very one that is given. Raises RegistryError, DeviceError.
+
+    'kind:what' is one of many devices of a kind: 'lib:./libnet.so' is the one that `what` is in.
+    """
+    if isinstance(device, Device):
+        return device
+    kind, colon, what = device.partition(":")
+    return devices[kind].of(what) if colon else devices[kind]
 
 
 def device(name: str) -> Callable[[type[Device]], type[Device]]:

@@ -22,6 +22,7 @@ from .layer import ABSENT, Layer
 from .tensor import Dim, Spec, Tensor, content_digest
 
 if TYPE_CHECKING:
+    from .device import Device
     from .plan import Plan
     from .steps import Steps
 
@@ -183,7 +184,7 @@ class Net:
 
     def compile(
         self,
-        device: str = "cpu",
+        device: str | Device = "cpu",
         dtype: str = "fp32",
         threads: int | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None,

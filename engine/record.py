@@ -99,7 +99,10 @@ class _Writer:
             parameters.append(
                 Parameter(name, "array", dtype, len(shape), split, same if same != name else "")
             )
-        entry = self._entry(stage, parameters)
+        try:
+            entry = self._entry(stage, parameters)
+        except CompileError as error:
+            raise CompileError(f"{item.layer}: {error}") from error
         numbers, places = tuple(map(int, words)), tuple(relocations)
         return Step(item.layer.name, item.kernel.name, entry, numbers, places, item.threads)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .device import Device, devices
+from .device import Device, device_of
 from .errors import DeviceError
 from .net import Net
 from .part import pieces
@@ -28,7 +28,7 @@ class Session:
 
     def __init__(self, plan: Plan):
         self.plan = plan
-        self._device: Device = devices[plan.device]
+        self._device: Device = device_of(plan.device)
         self._handle: Any = self._device.init(plan)
         self._device.prepare(self._handle, plan.shapes())
 

@@ -25,6 +25,7 @@ COMMANDS = {  # each is the function of its name in the file of its name
     "convert": "Turn a Caffe, ONNX or ncnn model into one .fbnet file.",
     "compare": "Compare two models, or two engines, tensor by tensor.",
     "check": "Run the test vectors that travel in a model.",
+    "compile": "Make a library of a model, which runs without Python.",
     "export": "Write a model as ONNX, for other engines and tools.",
     "info": "Show a model's layers, shapes, work and memory.",
     "draw": "Draw a model: SVG, Mermaid or DOT.",

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.errors import InputError
+from ..engine.device import Device, device_of
+from ..engine.errors import DeviceError, InputError
 from ..engine.format import format_of
 from ..engine.net import Net
-from ..engine.part import pieces
+from ..engine.part import part, pieces
 from ..engine.session import Session
 from ..formats import convert as read_model
 from ..formats import is_module, load
@@ -72,11 +73,13 @@ class Runner:
 
     A net that prepares images itself is run in pieces: `first`, whose plan follows an image's size, and `rest`, whose
     plan does not; so images of many sizes can be one batch. (Unless its last layers follow the size again.)
+
+    A device that has a compiled model is given the tensors which that reads; the layers before them run on the cpu.
     """
 
     def __init__(self, net: Net, device: str = "cpu", threads: int | None = None):
         self.net, self.device, self.threads = net, device, threads
-        self._pieces = pieces(net)
+        self._pieces, self._devices = placed(net, device_of(device))
         self._sessions: list[Session | None] = [None] * len(self._pieces)
 
     def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -120,7 +123,7 @@ class Runner:
                 session.close()
             with compiling():
                 net = self._pieces[index]
-                plan = net.compile(device=self.device, threads=self.threads, shapes=shapes)
+                plan = net.compile(device=self._devices[index], threads=self.threads, shapes=shapes)
                 session = self._sessions[index] = plan.session()
         return session
 
@@ -136,3 +139,17 @@ class Runner:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def placed(net: Net, device: Device) -> tuple[Sequence[Net], Sequence[str]]:
+    """The pieces that a net is run in, and the device of each. Raises DeviceError if the device is for another net."""
+    if not device.compiled:
+        parts = pieces(net)
+        return parts, (device.name,) * len(parts)
+    names = device.reads(net)
+    if set(names) == set(net.inputs):
+        return (net,), (device.name,)
+    try:
+        return (part(net, tuple(net.inputs), names), part(net, names, net.outputs)), ("cpu", device.name)
+    except InputError as error:
+        raise DeviceError(f"{device.name} was not compiled from {net.name}: {error}") from None

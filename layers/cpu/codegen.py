@@ -395,8 +395,12 @@ def _back_end(module: Any, target: Target, name: str) -> bytes:
         if not variable.is_declaration:
             variable.linkage = "internal"
     for function in module.functions:
-        if not function.is_declaration and function.name != ENTRY:
-            function.linkage = "internal"
+        if not function.is_declaration:
+            function.add_function_attribute(
+                "nounwind"
+            )  # no tables for exceptions, and no calls of who reads them
+            if function.name != ENTRY:
+                function.linkage = "internal"
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
     builder = llvm.create_pass_builder(machine, options)
@@ -404,7 +408,7 @@ def _back_end(module: Any, target: Target, name: str) -> bytes:
     if debug_level() >= 5:
         print(f"; {name} for {target}\n{module}", file=sys.stderr)
     data = machine.emit_object(module)
-    if open_names := sorted(undefined(data) - set(ALLOWED)):
+    if open_names := sorted(undefined(data) - {*ALLOWED, *target.brings}):
         raise CompileError(
             f"kernel {name} is not closed for {target}: it calls {', '.join(open_names)}, "
             "which no target can be counted on to have"

@@ -18,7 +18,7 @@ from ...engine.kernel import Parameter
 from ...engine.plan import Plan, Step, Stored
 from .loader import load
 from .replay import CONTROL_WORDS
-from .target import host
+from .target import Target, host
 from .threads import Team
 
 
@@ -73,24 +73,32 @@ class Cpu(Device):
     can_time = True
     can_step = True
 
-    def __init__(self) -> None:
+    def __init__(self, processor: Target | None = None) -> None:
+        """For this machine's processor, or for another, whose plans nobody can time or run here."""
+        self._processor = processor
         self._compiled: dict[tuple, tuple[str, bytes]] = {}
+        if processor is not None:
+            self.can_time = False  # type: ignore[misc]
+
+    @property
+    def processor(self) -> Target:
+        return self._processor or host()
 
     @property
     def target(self) -> str:
-        return host().name
+        return self.processor.name
 
     @property
     def lanes(self) -> int:  # type: ignore[override]
-        return host().lanes
+        return self.processor.lanes
 
     @property
     def registers(self) -> int:  # type: ignore[override]
-        return host().registers
+        return self.processor.registers
 
     @property
     def dots(self) -> int:  # type: ignore[override]
-        return host().dots
+        return self.processor.dots
 
     def load_kernels(self) -> None:
         from . import kernels  # noqa: F401 (registers them)
@@ -98,9 +106,9 @@ class Cpu(Device):
     def compile_kernel(self, function: Callable, parameters: Sequence[Parameter]) -> tuple[str, bytes]:
         from .codegen import compile_object
 
-        known = (function, tuple(parameters), host())
+        known = (function, tuple(parameters), self.processor)
         if known not in self._compiled:
-            self._compiled[known] = compile_object(function, parameters, host())
+            self._compiled[known] = compile_object(function, parameters, self.processor)
         return self._compiled[known]
 
     def runtime_objects(self) -> list[bytes]:
@@ -118,9 +126,9 @@ class Cpu(Device):
     # -- the six calls -------------------------------------------------------------------------------------
 
     def init(self, plan: Plan) -> Handle:
-        if plan.target != self.target:
+        if plan.target != host().name:
             raise DeviceError(
-                f"this plan is for {plan.target}, but this machine is {self.target}: compile it here"
+                f"this plan is for {plan.target}, but this machine is {host()}: compile it here"
             )
         return Handle(plan)
 

@@ -27,6 +27,7 @@ class Target:
     registers  number of vector registers
     fma        whether it multiplies and adds in one instruction
     dots       small integers that a lane multiplies and adds up in one instruction: 4 bytes, or 2 int16
+    brings     functions that its processor has no instruction for, but every compiler and C library for it brings along
     """
 
     name: str
@@ -37,6 +38,7 @@ class Target:
     registers: int
     fma: bool = True
     dots: int = 2
+    brings: tuple[str, ...] = ()
 
     @property
     def lanes(self) -> int:
@@ -55,6 +57,16 @@ def _x86(
     )
 
 
+# Whole numbers of 64 bits on a 32-bit ARM: "Run-time ABI for the Arm Architecture", chapter 5. And C's roundings,
+# which are exact, so that it does not matter whose they are.
+_ARM_BRINGS = (
+    *("__aeabi_ldivmod", "__aeabi_uldivmod", "__aeabi_lmul", "__aeabi_llsl", "__aeabi_llsr", "__aeabi_lasr"),
+    *("__aeabi_l2f", "__aeabi_l2d", "__aeabi_ul2f", "__aeabi_ul2d"),
+    *("__aeabi_f2lz", "__aeabi_f2ulz", "__aeabi_d2lz", "__aeabi_d2ulz"),
+    *(f"__aeabi_mem{what}{n}" for what in ("cpy", "move", "set", "clr") for n in ("", "4", "8")),
+    *(f"{name}{kind}" for name in ("floor", "ceil", "trunc", "rint") for kind in ("", "f")),
+)
+
 TARGETS = {
     t.name: t
     for t in (
@@ -64,7 +76,9 @@ TARGETS = {
         _x86("x86-64-v4", 64, 32, "-prefer-256-bit"),
         _x86("x86-64-v4+vnni", 64, 32, "-prefer-256-bit,+avx512vnni", dots=4),
         Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32),
-        Target("armv7", "armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp4", 16, 16),
+        Target(
+            "armv7", "armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp4", 16, 16, brings=_ARM_BRINGS
+        ),
         Target("riscv64", "riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c,+v", 16, 32),
         Target("wasm32", "wasm32-unknown-unknown", "generic", "+simd128", 16, 16, fma=False),
     )
