@@ -79,8 +79,15 @@ _plugins: list[Any] | None = None
 
 
 def load_plugins() -> None:
-    """Import every entry point of the group `fbnet.plugins`, once a process."""
+    """Import every entry point of the group `fbnet.plugins`, once a process. Raises RegistryError."""
     global _plugins
     if _plugins is None:
         _plugins = []  # set first: a plug-in that looks a name up must not come back here
-        _plugins.extend(point.load() for point in entry_points(group="fbnet.plugins"))
+        for point in entry_points(group="fbnet.plugins"):
+            try:
+                _plugins.append(point.load())
+            except Exception as error:
+                name = getattr(point, "value", point)
+                raise RegistryError(
+                    f"the plug-in {name} cannot be imported: {type(error).__name__}: {error}: repair or uninstall it"
+                ) from error

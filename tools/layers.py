@@ -9,6 +9,7 @@ import click
 from ..engine.device import devices
 from ..engine.kernel import kernels
 from ..engine.layer import layers as types
+from ..engine.registry import load_plugins
 from .show import json_option, print_json, table
 
 
@@ -22,6 +23,8 @@ def layers(markdown: bool, as_json: bool) -> None:
     fbnet layers
     fbnet layers --markdown > docs/layers.md
     """
+    if not markdown:  # the documentation is about what comes with fbnet
+        load_plugins()
     rows = catalogue()
     if as_json:
         print_json(rows)

@@ -19,7 +19,7 @@ from ..engine.errors import CheckError, FbnetError, FetchError, InputError, did_
 from ..engine.settings import setting
 from .show import prepare_streams, warn
 
-COMMANDS = {  # each is the function of its name in the file of its name
+COMMANDS = {  # each is the function of its name in the file of its name, with _ for -
     "demo": "Read ten digits and name two photos.",
     "zoo": "Networks and data known to run: list and get.",
     "convert": "Turn a Caffe, ONNX or ncnn model into one .fbnet file.",
@@ -34,6 +34,7 @@ COMMANDS = {  # each is the function of its name in the file of its name
     "trace": "Run a model, and show what every layer wrote, and when.",
     "explain": "Show which kernel computes each layer, and why.",
     "layers": "List every layer type, with its formula.",
+    "new-layer": "Write a layer of your own to begin with, and its test.",
     "conformance": "Run the ONNX project's own backend suite.",
     "bench": "Show how fast a model runs, also beside other engines.",
 }
@@ -48,7 +49,8 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return getattr(import_module(f".{name}", __package__), name)
+        place = name.replace("-", "_")
+        return getattr(import_module(f".{place}", __package__), place)
 
     def resolve_command(self, context: click.Context, args: list[str]) -> tuple:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):

@@ -96,3 +96,21 @@ def test_it_is_a_dict_that_refuses_to_overwrite(operations):
             model[name] = number
         assert list(found) == list(model) and found.values() == list(model.values())
         assert all(found[n] == v for n, v in model.items())
+
+
+def test_a_plug_in_that_cannot_be_imported_is_named(colours, monkeypatch):
+    class Point:
+        value = "mauve.paint"
+
+        def load(self):
+            raise ImportError("no module named 'pigment'")
+
+    monkeypatch.setattr(module, "_plugins", None)
+    monkeypatch.setattr(module, "entry_points", lambda group: [Point()])
+    with pytest.raises(
+        RegistryError, match=r"plug-in mauve.paint cannot be imported: ImportError: no module named"
+    ):
+        _ = colours["mauve"]
+    assert colours["red"] == 1
+    with pytest.raises(RegistryError, match="'mauve' is not registered"):
+        _ = colours["mauve"]
