@@ -53,7 +53,7 @@ class _Kept:
 class How:
     """What a caller may wish of a plan: see compile_net."""
 
-    dtype: str
+    dtype: str  # of arithmetic on real numbers
     threads: int
     tune: bool
     max_workspace: int
@@ -71,13 +71,16 @@ def compile_net(
 ) -> Plan:
     """The plan of a net for a device, dtype, number of threads and input shapes (default: its usual ones).
 
+    dtype          what weights are stored in: "fp32", or "fp16" (half the memory, arithmetic in fp32); a net in int8
+                   is made by net.quantize
     tune           measure which kernels are the fastest, instead of going by their scores; default: the setting
     max_workspace  bytes of working memory that a step may take, where another kernel takes less
 
     Raises RegistryError, ShapeError, InputError, CompileError.
     """
     chosen = device_of(device)
-    dtype = dtypes[dtype].name
+    if dtype != "fp32":
+        net = _stored_as(net, dtype)
     threads = default_threads() if threads is None else threads
     if threads < 1:
         raise InputError(f"a plan needs at least one thread, but got {threads}")
@@ -90,7 +93,7 @@ def compile_net(
             raise ShapeError(
                 f"input {name!r} is {net.inputs[name]}, but was asked for in shape {list(full[name])}"
             )
-    how = How(dtype, threads, tuning() if tune is None else tune, max_workspace)
+    how = How("fp32", threads, tuning() if tune is None else tune, max_workspace)
     quick = repr((chosen.name, how, full, chosen.target))
     kept = _Kept.of(net)
     with kept.lock:
@@ -104,6 +107,14 @@ def compile_net(
     if debug_level() >= 1:
         print(plan, file=sys.stderr)
     return plan
+
+
+def _stored_as(net: Net, dtype: str) -> Net:
+    """The net with its weights in another dtype; made once, so that its plans are kept on it."""
+    stored = vars(net).setdefault("_stored", {})
+    if dtype not in stored:
+        stored[dtype] = net.stored_as(dtype)
+    return stored[dtype]
 
 
 def trim(net: Net) -> None:
@@ -134,7 +145,7 @@ def _found_or_made(net: Net, device: Device, how: How, shapes: Mapping[str, Sequ
                 _on_disk.put(key, plan.chunks())
                 return plan
     if any(step.entry < 0 for step in plan.steps):  # they name layers of the rewritten net
-        plan = plan_replace(plan, net=apply(net))
+        plan = plan_replace(plan, net=apply(net.computed))
         for step in plan.steps:
             if step.entry < 0:
                 warn_of_fallback(plan.net[step.layer], plan.notes[step.layer])
@@ -147,7 +158,7 @@ def _made(net: Net, device: Device, how: How, shapes: Mapping[str, Sequence[int]
     device.load_kernels()
     refuse_placeholders(net.layers)
     net.specs(shapes)  # first the net as written, so that errors name its own layers
-    lean = apply(net) if device.has_kernels else net
+    lean = apply(net.computed) if device.has_kernels else net.computed
     specs = lean.specs(shapes)
     shares = Shares(lean, device, specs, how.threads, generous=False)
     single = _single(lean, shapes, specs)
@@ -183,6 +194,7 @@ def plan_as_written(
     Every layer is shared by all threads, however small it is.
     """
     device.load_kernels()
+    net = net.computed
     specs = net.specs(shapes)
     shares = Shares(net, device, specs, threads, generous=True)
     return record(net, device, dtype, threads, specs, lower(net, device, dtype, specs, shares, only))

@@ -48,6 +48,7 @@ class Device:
         8  # fp32 numbers in a vector register, and how many of those: what kernels pack constants for
     )
     registers: int = 16
+    halves: bool = False  # whether kernels may read constants in fp16
     dots: int = 2  # small integers that a lane multiplies and adds up in one instruction: 2 int16, or 4 bytes
     host_threads: ClassVar[bool] = True  # False: a plan's number of threads changes nothing
     compiled: ClassVar[bool] = False  # True: it runs a model that was compiled elsewhere, and no other

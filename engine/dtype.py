@@ -30,12 +30,14 @@ class Quantization:
 class DType:
     """How a tensor's numbers are stored.
 
-    name      what files and messages call it: 'fp32'
-    storage   the numpy dtype of the stored array
+    name        what files and messages call it: 'fp32'
+    storage     the numpy dtype of the stored array
+    arithmetic  for a dtype that only stores constants: the dtype that layers see, like 'fp32'; '' is this one itself
     """
 
     name: ClassVar[str] = ""
     storage: ClassVar[np.dtype]
+    arithmetic: ClassVar[str] = ""
 
     @property
     def itemsize(self) -> int:
@@ -86,7 +88,33 @@ class FP32(DType):
 
 @dtype("fp16")
 class FP16(DType):
+    """IEEE 754 binary16: 11 bits of precision, up to 65,504. Weights are stored so, and computed with in fp32."""
+
     storage = np.dtype(np.float16)
+    arithmetic = "fp32"
+
+    def quantize(self, real: np.ndarray, quantization: Quantization | None) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return real.astype(np.float16)
+
+
+@dtype("bf16")
+class BF16(DType):
+    """bfloat16: the upper half of an fp32, so its range with 8 bits of precision. Rounded to nearest, halves to even.
+
+    numpy has no such numbers: their bits are stored as uint16.
+    """
+
+    storage = np.dtype(np.uint16)
+    arithmetic = "fp32"
+
+    def quantize(self, real: np.ndarray, quantization: Quantization | None) -> np.ndarray:
+        bits = real.astype(np.float32).view(np.uint32)
+        rounded = bits + 0x7FFF + (bits >> 16 & 1)
+        return (np.where(np.isnan(real), bits | 0x400000, rounded) >> 16).astype(np.uint16)
+
+    def dequantize(self, stored: np.ndarray, quantization: Quantization | None) -> np.ndarray:
+        return (stored.astype(np.uint32) << 16).view(np.float32)
 
 
 @dtype("int8")

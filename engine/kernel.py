@@ -28,7 +28,7 @@ from .errors import CompileError
 from .layer import Elementwise, Layer
 from .layout import PLAIN, SAME, stored_shape
 from .registry import Registry
-from .tensor import Spec
+from .tensor import Spec, Tensor
 
 SHARE = ("ith", "nth")  # parameters by which a kernel takes its thread's share itself
 
@@ -122,6 +122,8 @@ class Call:
     registers  vector registers of the target
     layouts    input or result -> its layout in memory, plain if it is not named
     dots       small integers that a lane of the target multiplies in one instruction: 2 int16, or 4 bytes
+    halves     whether the target reads fp16
+    narrow     those constants that are stored in a narrower dtype than their spec's, as they are stored
     """
 
     layer: Layer
@@ -132,6 +134,8 @@ class Call:
     registers: int = 16
     layouts: Mapping[str, str] = field(default_factory=dict)
     dots: int = 2
+    halves: bool = False
+    narrow: Mapping[str, Tensor] = field(default_factory=dict)
 
     def layout(self, name: str) -> str:
         """The layout of an input or result."""

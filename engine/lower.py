@@ -124,7 +124,12 @@ def call_of(
     found: dict[str, Spec | None] = {name: specs[given[name]] if given.get(name) else None for name in names}
     found |= {r: specs[output] for r, output in zip(layer.output_names(), layer.outputs, strict=True)}
     constants = _Constants({name: tensor for name, tensor in given.items() if tensor in net.constants}, net)
-    return Call(layer, found, constants, threads, device.lanes, device.registers, layouts or {}, device.dots)
+    stored = {name: net.constants[tensor].narrow for name, tensor in given.items() if tensor in net.constants}
+    narrow = {name: tensor for name, tensor in stored.items() if tensor is not None}
+    return Call(
+        layer, found, constants, threads, device.lanes, device.registers, layouts or {},
+        dots=device.dots, halves=device.halves, narrow=narrow,
+    )  # fmt: skip
 
 
 class _Constants(Mapping[str, np.ndarray]):

@@ -7,6 +7,7 @@ tensors with data), and which tensors are its outputs. Everything else, like sha
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .dtype import dtypes
+from .dtype import DType, dtypes
 from .errors import FbnetError, InputError, NetError, did_you_mean
 from .fixed import refuse_other_sizes
 from .layer import ABSENT, Layer
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from .steps import Steps
 
 Shape = Sequence["int | str"]
+
+
+class StaysWide(UserWarning):
+    """A weight was left in fp32, since a narrower dtype cannot hold it."""
 
 
 class Net:
@@ -107,7 +112,7 @@ class Net:
         or tensor's name) the run stops there and returns that layer's outputs. Raises InputError, ShapeError.
         """
         tensors: dict[str, Any] = {ABSENT: None, **self._given(arrays, inputs)}
-        tensors |= {name: constant.data for name, constant in self.constants.items()}
+        tensors |= {name: constant.data for name, constant in self.computed.constants.items()}
         last = self._layer_upto(upto)
         for layer in self.layers:
             read = [tensors[i] for i in layer.inputs]
@@ -211,11 +216,36 @@ class Net:
         known = {
             n: s.replace(shape=shapes[n]) if shapes and n in shapes else s for n, s in self.inputs.items()
         }
-        known |= {name: constant.spec for name, constant in self.constants.items()}
+        known |= {name: constant.spec for name, constant in self.computed.constants.items()}
         for layer in self.layers:
             results = layer.infer_outputs([known.get(i) for i in layer.inputs])
             known.update(zip(layer.outputs, results, strict=True))
         return known
+
+    def stored_as(self, dtype: str) -> Net:
+        """The same net with its weights, the constants of two or more axes, stored in another dtype, like "fp16".
+
+        Layers are folded into each other first, so that what is rounded is what is computed with. A weight with a
+        number that the dtype cannot hold stays as it is, and a warning says so. Raises InputError for a dtype that
+        does not store what fp32 computes with.
+        """
+        from .rewrite import apply
+
+        kind = dtypes[dtype]
+        if kind.arithmetic != "fp32":
+            able = ", ".join(d.name for d in dtypes.values() if d.arithmetic == "fp32")
+            raise InputError(
+                f"{self.name}: weights cannot be stored in {dtype} and computed with in fp32: {able} can"
+            )
+        lean = apply(self)
+        return lean.replace(constants={name: _stored_as(c, kind) for name, c in lean.constants.items()})
+
+    @cached_property
+    def computed(self) -> Net:
+        """The net as it is computed: every constant in the dtype that layers see."""
+        constants = {name: constant.computed for name, constant in self.constants.items()}
+        same = all(constants[name] is self.constants[name] for name in constants)
+        return self if same else self.replace(constants=constants)
 
     def loosened(self, batch: bool = True, image: Sequence[int] = (2, 3)) -> Net:
         """The same net with every input dimension symbolic that may change: N, and H and W where they can.
@@ -336,6 +366,24 @@ def as_input(name: str, spec: Spec, array: Any) -> np.ndarray:
             f"input {name!r} has shape {list(array.shape)} but is {spec}: give it {spec.ndim} dimensions"
         )
     return array
+
+
+def _stored_as(constant: Tensor, kind: DType) -> Tensor:
+    """A weight in fp32 as it is in another dtype; itself if it is no weight, or has a number too large for that."""
+    if constant.spec.dtype.name != "fp32" or constant.spec.ndim < 2:
+        return constant
+    assert constant.data is not None
+    stored = kind.quantize(constant.data, None)
+    lost = np.isfinite(constant.data) & ~np.isfinite(kind.dequantize(stored, None))
+    if lost.any():
+        most = float(np.abs(constant.data[lost]).max())
+        warnings.warn(
+            f"{constant.name} stays fp32: {most:.3g} is too large a number for {kind}",
+            StaysWide,
+            stacklevel=4,
+        )
+        return constant
+    return Tensor(constant.name, Spec(constant.spec.shape, kind), stored)
 
 
 def _dtype_name(array: np.ndarray) -> str:

@@ -157,7 +157,7 @@ class Steps:
         for tensor, reader in last.items():
             dead.setdefault(reader, []).append(tensor)
         tensors: dict[str, Any] = {ABSENT: None, **self.inputs}
-        tensors |= {name: constant.data for name, constant in self.net.constants.items()}
+        tensors |= {name: constant.data for name, constant in self.net.computed.constants.items()}
         for name in plan.notes:
             seconds, kernel, threads = 0.0, "", 1
             while index < len(plan.steps) and plan.steps[index].layer == name:
@@ -194,7 +194,7 @@ def _reorder(name: str, stored: Stored, type: str) -> Layer:
 
 def as_run(plan: Plan) -> Net:
     """The net whose layers a plan's steps are named after: folded and fused, unless the device runs it as it is."""
-    return apply(plan.net) if devices[plan.device].has_kernels else plan.net
+    return apply(plan.net.computed) if devices[plan.device].has_kernels else plan.net
 
 
 def relative_error(got: np.ndarray, wanted: np.ndarray) -> float:

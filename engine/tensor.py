@@ -200,8 +200,11 @@ class Tensor:
     """A named Spec, with data when it is a constant.
 
     `data` is an array, or a function that returns it: a file's constants are checked and mapped only when
-    they are first used. `digest` names the content and is known without touching a mapped constant.
+    they are first used. `digest` names the content and is known without touching a mapped constant. `narrow` is the
+    constant as it is stored, if these are its numbers in a wider dtype; see `computed`.
     """
+
+    narrow: Tensor | None = None
 
     def __init__(
         self,
@@ -237,6 +240,23 @@ class Tensor:
     def digest(self) -> str:
         """32 hex digits that name a constant's bytes."""
         return self._digest or content_digest(self.data)
+
+    @cached_property
+    def computed(self) -> Tensor:
+        """The constant as layers see it: itself, or its numbers in fp32 if its dtype is one that only stores."""
+        kind, quantization = self.spec.dtype, self.spec.quantization
+        if not kind.arithmetic or not self.is_constant:
+            return self
+        spec = self.spec.replace(dtype=kind.arithmetic, quantization=None)
+        digest = content_digest(f"{self.digest} {kind} {quantization}".encode())
+
+        def widened() -> np.ndarray:
+            assert self.data is not None
+            return kind.dequantize(self.data, quantization)
+
+        wide = Tensor(self.name, spec, widened, digest)
+        wide.narrow = self
+        return wide
 
     def __str__(self) -> str:
         return f"{self.name}: {self.spec}{' constant' if self.is_constant else ''}"

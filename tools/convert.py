@@ -60,6 +60,13 @@ from .vectors import checked, with_test
 @click.option(
     "--weights", type=click.Path(path_type=Path), help="A state dict for the torch module; only tensors are read."
 )  # fmt: skip
+@click.option(
+    "--store",
+    type=click.Choice(["fp32", "fp16", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="What weights are stored in.",
+)
 @click.option("--no-test", is_flag=True, help="Leave the test vector out that `fbnet check` runs.")
 @click.option(
     "--plan",
@@ -87,6 +94,7 @@ def convert(
     allow_custom: bool,
     examples: tuple[tuple[int, ...], ...],
     weights: Path | None,
+    store: str,
     no_test: bool,
     plans: tuple[tuple[str, int | None], ...],
     as_json: bool,
@@ -101,6 +109,7 @@ def convert(
         --mean 104,117,123 --input-color bgr --resize 256 --crop 224 --softmax --top 5
     fbnet convert model.onnx -o net.fbnet
     fbnet convert package.module:factory --weights state.pth --example 1,3,224,224 -o net.fbnet
+    fbnet convert net.fbnet -o half.fbnet --store fp16
     fbnet convert net.fbnet -o shipped.fbnet --plan cpu:1 --plan cpu:2
     """
     if output.suffix.lower() != ".fbnet":
@@ -116,6 +125,7 @@ def convert(
         answers: dict[str, Any] = {"softmax": softmax, "top": top or 0, "argmax": argmax, "ctc": ctc}
         answers |= {"boxes": boxes, "confidence": confidence, "overlap": overlap} if boxes else {}
         net = with_ends(body, recipe_changes(image), **answers)
+        net = net if store == "fp32" else net.stored_as(store)
         lean = apply(net)
     classes = _classes(body)
     if names and top and classes not in (None, len(names)):

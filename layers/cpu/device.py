@@ -100,6 +100,10 @@ class Cpu(Device):
     def dots(self) -> int:  # type: ignore[override]
         return self.processor.dots
 
+    @property
+    def halves(self) -> bool:  # type: ignore[override]
+        return self.processor.halves
+
     def load_kernels(self) -> None:
         from . import kernels  # noqa: F401 (registers them)
 

@@ -18,6 +18,7 @@ from ...engine.layout import BLOCKED
 from ..conv import Convolution
 from . import simd
 from .fused import finish_of, finishes, keep
+from .halves import fma, fma_lanes, packed_weights, reading
 from .lattice import Lattice, whole
 from .tiling import Part, best_parts, best_tile
 
@@ -26,6 +27,7 @@ ROWS, VECTORS = 6, 2
 STRIDE = 1  # places of the input from one output to the next along a row
 STEP = 1  # and of the output
 CHANNELS = 8  # channels that lie side by side in the input: LANES, or 1 if it is plain
+WEIGHT = 4  # bytes of a weight
 
 finish = keep
 
@@ -79,7 +81,7 @@ def stages(call: Call, w: np.ndarray, at: Lattice, finishing: tuple) -> list[Sta
         stage = Stage(
             dict(
                 x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"),
-                w=Packed(packed), b=Packed(bias[outputs]), starts=Packed(starts), span=span,
+                w=packed_weights(call, packed), b=Packed(bias[outputs]), starts=Packed(starts), span=span,
                 strips=Scratch((call.threads, strip * channels)),
                 n=n, c=c, h=h, width=width, oh=oh, ow=ow, kh=kh, kw=kw, stride_h=rows.stride,
                 dilation_h=rows.dilation, dilation_w=columns.dilation, top=rows.before, left=columns.before,
@@ -89,7 +91,7 @@ def stages(call: Call, w: np.ndarray, at: Lattice, finishing: tuple) -> list[Sta
             ),
             function=simd.variant(
                 direct, ROWS=tile.rows, VECTORS=tile.vectors, STRIDE=columns.stride, STEP=columns.step,
-                CHANNELS=channels, finish=function,
+                CHANNELS=channels, finish=function, **reading(call),
             ),
         )  # fmt: skip
         found.append(stage)
@@ -157,7 +159,7 @@ def direct(
     vector = simd.LANES * 4
     blocks = (c + CHANNELS - 1) // CHANNELS
     last_channels = c - (blocks - 1) * CHANNELS
-    step = CHANNELS * VECTORS * vector  # bytes of weights for one place of the filter
+    step = CHANNELS * VECTORS * simd.LANES * WEIGHT  # bytes of weights for one place of the filter
     across = (ow + ROWS - 1) // ROWS
     tiles = n * oh * across
     edge = simd.address(strips) + ith * strip * place
@@ -196,12 +198,11 @@ def direct(
                     inputs = edge
                 for _ in range(kw):
                     if channels == simd.LANES:
-                        t = simd.tile_fma_lanes(t, inputs, STRIDE * place, weights)
+                        t = fma_lanes(t, inputs, STRIDE * place, weights)
                     else:
                         for k in range(channels):
-                            t = simd.tile_fma(
-                                t, inputs + 4 * k, STRIDE * place, weights + k * VECTORS * vector
-                            )
+                            one = weights + k * VECTORS * simd.LANES * WEIGHT
+                            t = fma(t, inputs + 4 * k, STRIDE * place, one)
                     inputs += dilation_w * place
                     weights += step
         t = simd.tile_add_row(t, simd.address(b) + group * VECTORS * vector)

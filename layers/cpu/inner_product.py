@@ -12,24 +12,34 @@ from ...engine.kernel import Call, Packed, Scratch, Stage, View, kernel
 from ..inner_product import InnerProduct
 from . import simd
 from .fused import clamp_of, clamps, finish_of, finishes
+from .halves import dot, in_halves, reading
 from .product import in_panels, one_for_all, panel_of_weights, product, stage
 from .tiling import padded_tile
 
 ROWS = 4  # outputs at once: enough loads in flight to keep memory busy
 COLUMNS = 2
+WEIGHT = 4  # bytes of a weight; a number of a variant
 
 
-def bind(call: Call) -> dict:
+def bind(call: Call) -> Stage:
+    """Weights as they lie in the net; `rest` is those past the last whole step of each row, in fp32."""
     x, (m, k) = call.shape("x"), call.shape("w")
     n = prod(x[: call.specs["x"].axis(call.layer.axis)])
     low, high = clamp_of(call.layer)
-    return dict(
+    step = COLUMNS * call.lanes
+    params = dict(
         x=View("x", (n, k)), y=View("y", (n, m)), room=Scratch((call.threads, 16)), low=low, high=high
-    )  # fmt: skip
+    )
+    if in_halves(call):
+        rest = np.ascontiguousarray(call.constants["w"][:, k // step * step :])
+        params |= dict(w=Packed(call.narrow["w"].data.view(np.uint16)), rest=Packed(rest), first=0)
+    else:
+        params |= dict(rest=View("w", (m, k)), first=k // step * step)
+    return Stage(params, function=simd.variant(rows, **reading(call)))
 
 
 @kernel(InnerProduct, device="cpu", when=lambda call: clamps(call.layer), bind=bind)
-def rows(x, w, b, y, room, low, high, ith, nth):
+def rows(x, w, rest, first, b, y, room, low, high, ith, nth):
     """Dot products of ROWS rows of w at a time with each row of x; threads share the rows of w."""
     n, k = x.shape
     m = w.shape[0]
@@ -41,23 +51,23 @@ def rows(x, w, b, y, room, low, high, ith, nth):
     whole = k // step * step
     while row < end:
         height = ROWS if row + ROWS <= end else 1
-        weights = simd.address(w) + row * k * 4
+        weights = simd.address(w) + row * k * WEIGHT
         for i in range(n):
             inputs = simd.address(x) + i * k * 4
             if height == ROWS:
                 t = simd.tile(ROWS, COLUMNS)
                 for j in range(0, whole, step):
-                    t = simd.tile_dot(t, weights + j * 4, k * 4, inputs + j * 4)
+                    t = dot(t, weights + j * WEIGHT, k * WEIGHT, inputs + j * 4)
                 simd.tile_sums(t, sums)
             else:
                 one = simd.tile(1, COLUMNS)
                 for j in range(0, whole, step):
-                    one = simd.tile_dot(one, weights + j * 4, k * 4, inputs + j * 4)
+                    one = dot(one, weights + j * WEIGHT, k * WEIGHT, inputs + j * 4)
                 simd.tile_sums(one, sums)
             for r in range(height):
                 total = simd.load_scalar(sums + r * 4)
                 for j in range(whole, k):
-                    total += w[row + r, j] * x[i, j]
+                    total += rest[row + r, first + j - whole] * x[i, j]
                 if b.size > 0:
                     total += b[row + r]
                 total = low if total < low else total

@@ -33,10 +33,9 @@ from .dots import (  # noqa: F401 (a kernel calls them by simd's name)
     tile_scale,
     tile_slope,
     tile_store_bytes,
-    tile_store_places,
     widen_bytes,
 )
-from .integer import load_bytes, store_bytes, tile_whole  # noqa: F401
+from .integer import load_bytes, store_bytes  # noqa: F401
 from .tiles import (  # noqa: F401 (a kernel calls them by simd's name)
     tile,
     tile_add_blocks,
@@ -44,9 +43,12 @@ from .tiles import (  # noqa: F401 (a kernel calls them by simd's name)
     tile_add_row,
     tile_clamp,
     tile_dot,
+    tile_dot_halves,
     tile_fill,
     tile_fma,
+    tile_fma_halves,
     tile_fma_lanes,
+    tile_fma_lanes_halves,
     tile_fma_row,
     tile_hard_swish,
     tile_largest,
@@ -137,11 +139,6 @@ def fma(b: Builder, x, y, z):
 @operation("v(vv)")
 def add(b: Builder, x, y):
     return b.ir.fadd(x, y)
-
-
-@operation("v(vv)")
-def subtract(b: Builder, x, y):
-    return b.ir.fsub(x, y)
 
 
 @operation("v(vv)")

@@ -26,6 +26,7 @@ class Target:
     width      bytes of a vector register
     registers  number of vector registers
     fma        whether it multiplies and adds in one instruction
+    halves     whether it makes a vector of fp16 one of fp32 in an instruction
     dots       small integers that a lane multiplies and adds up in one instruction: 4 bytes, or 2 int16
     brings     functions that its processor has no instruction for, but every compiler and C library for it brings along
     """
@@ -38,6 +39,7 @@ class Target:
     registers: int
     fma: bool = True
     dots: int = 2
+    halves: bool = False
     brings: tuple[str, ...] = ()
 
     @property
@@ -52,9 +54,8 @@ class Target:
 def _x86(
     level: str, width: int, registers: int, features: str = "", fma: bool = True, dots: int = 2
 ) -> Target:
-    return Target(
-        level, "x86_64-unknown-linux-gnu", level.split("+")[0], features, width, registers, fma, dots
-    )
+    cpu, halves = level.split("+")[0], level != "x86-64-v2"
+    return Target(level, "x86_64-unknown-linux-gnu", cpu, features, width, registers, fma, dots, halves)
 
 
 # Whole numbers of 64 bits on a 32-bit ARM: "Run-time ABI for the Arm Architecture", chapter 5. And C's roundings,
@@ -75,7 +76,7 @@ TARGETS = {
         _x86("x86-64-v3+vnni", 32, 16, "+avxvnni", dots=4),
         _x86("x86-64-v4", 64, 32, "-prefer-256-bit"),
         _x86("x86-64-v4+vnni", 64, 32, "-prefer-256-bit,+avx512vnni", dots=4),
-        Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32),
+        Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32, halves=True),
         Target(
             "armv7", "armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp4", 16, 16, brings=_ARM_BRINGS
         ),
@@ -85,10 +86,7 @@ TARGETS = {
 }
 
 _V3 = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"}
-_VNNI = {
-    "x86-64-v3": {"avx_vnni", "avxvnni"},
-    "x86-64-v4": {"avx512_vnni", "avx512vnni"},
-}  # Linux's name, LLVM's
+_VNNI = {"x86-64-v3": {"avx_vnni"}, "x86-64-v4": {"avx512_vnni"}}
 _V4 = _V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 
 
@@ -126,5 +124,5 @@ def _x86_flags() -> set[str]:
     except (OSError, StopIteration):
         import llvmlite.binding as llvm
 
-        known = {"bmi": "bmi1"}
+        known = {"bmi": "bmi1", "avxvnni": "avx_vnni", "avx512vnni": "avx512_vnni"}
         return {known.get(name, name) for name, there in llvm.get_host_cpu_features().items() if there}

@@ -55,7 +55,20 @@ def tile_largest(b: Builder, t):
 @operation("t(tiii)")
 def tile_fma(b: Builder, t, a, a_step, w):
     """t[i][j] += a[i] * w[j]: a[i] is the float32 at a + i * a_step, w[j] the j-th vector from w."""
-    vectors = [b.load_at(b.offset(w, j * b.lanes * 4), b.vector) for j in range(t.columns)]
+    return _fma(
+        b, t, a, a_step, [b.load_at(b.offset(w, j * b.lanes * 4), b.vector) for j in range(t.columns)]
+    )
+
+
+@operation("t(tiii)")
+def tile_fma_halves(b: Builder, t, a, a_step, w):
+    """tile_fma by vectors that lie in memory as fp16."""
+    halves = b.types.VectorType(b.types.HalfType(), b.lanes)
+    stored = [b.load_at(b.offset(w, j * b.lanes * 2), halves, 2) for j in range(t.columns)]
+    return _fma(b, t, a, a_step, [b.ir.fpext(vector, b.vector) for vector in stored])
+
+
+def _fma(b: Builder, t, a, a_step, vectors):
     for i in range(t.rows):
         scalar = b.broadcast(b.load_at(b.offset(a, b.times(a_step, i)), b.f32))
         for j, vector in enumerate(vectors):
@@ -68,6 +81,15 @@ def tile_fma_lanes(b: Builder, t, a, a_step, w):
     """LANES times tile_fma, for consecutive float32 of a and consecutive rows of w: a block of channels."""
     for k in range(b.lanes):
         t = tile_fma(b, t, b.offset(a, 4 * k), a_step, b.offset(w, k * t.columns * b.lanes * 4))
+    return t
+
+
+@operation("t(tiii)")
+def tile_fma_lanes_halves(b: Builder, t, a, a_step, w):
+    """tile_fma_lanes by vectors that lie in memory as fp16."""
+    for k in range(b.lanes):
+        row = b.offset(w, k * t.columns * b.lanes * 2)
+        t = tile_fma_halves(b, t, b.offset(a, 4 * k), a_step, row)
     return t
 
 
@@ -130,6 +152,19 @@ def tile_dot(b: Builder, t, a, a_step, x):
         for j, vector in enumerate(vectors):
             other = b.load_at(b.offset(row, j * b.lanes * 4), b.vector)
             t = t.put(i, j, b.multiply_add(other, vector, t.at(i, j)))
+    return t
+
+
+@operation("t(tiii)")
+def tile_dot_halves(b: Builder, t, a, a_step, x):
+    """tile_dot of vectors from a that lie in memory as fp16, a_step bytes from one row to the next."""
+    halves = b.types.VectorType(b.types.HalfType(), b.lanes)
+    vectors = [b.load_at(b.offset(x, j * b.lanes * 4), b.vector) for j in range(t.columns)]
+    for i in range(t.rows):
+        row = b.offset(a, b.times(a_step, i))
+        for j, vector in enumerate(vectors):
+            stored = b.load_at(b.offset(row, j * b.lanes * 2), halves, 2)
+            t = t.put(i, j, b.multiply_add(b.ir.fpext(stored, b.vector), vector, t.at(i, j)))
     return t
 
 

@@ -7,6 +7,7 @@ import pytest
 from fbnet.engine.kernel import kernels
 from fbnet.engine.layer import layers
 from fbnet.engine.part import pieces
+from fbnet.tools import lenet
 from fbnet.tools.convert import save_checked
 from fbnet.tools.model import convert_with
 
@@ -179,3 +180,11 @@ def test_a_layer_that_nobody_knows_until_its_file_is_imported(program, prototxt,
     checked = program.json("--import", module, "convert", out, "-o", tmp_path / "known.fbnet")
     assert checked["test"]["ok"]
     assert type(fbnet.load(out)["relu"]).__name__ == "Frobnicate"
+
+
+def test_weights_stored_in_halves(program, tmp_path):
+    half = tmp_path / "half.fbnet"
+    source = Path(lenet.__file__).parent / "lenet.fbnet"
+    assert program("convert", source, "-o", half, "--store", "fp16").exit_code == 0
+    assert half.stat().st_size < 0.51 * source.stat().st_size
+    assert program("check", half).exit_code == 0

@@ -1,0 +1,57 @@
+"""halves: weights that stay in 16 bits in memory and become float32 on their way into registers.
+
+A kernel multiplies by `fma`, `fma_lanes` or `dot` and steps over its weights by WEIGHT bytes a number. Which those are,
+its variant says: `reading(call)` gives the names for a layer whose weights are stored in fp16, if the target widens
+fp16 in an instruction; else those for float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ...engine.kernel import Call, Packed
+from . import simd
+
+
+def fma(t, a, a_step, w):
+    return simd.tile_fma(t, a, a_step, w)
+
+
+def fma_lanes(t, a, a_step, w):
+    return simd.tile_fma_lanes(t, a, a_step, w)
+
+
+def fma_halves(t, a, a_step, w):
+    return simd.tile_fma_halves(t, a, a_step, w)
+
+
+def fma_lanes_halves(t, a, a_step, w):
+    return simd.tile_fma_lanes_halves(t, a, a_step, w)
+
+
+def dot(t, a, a_step, x):
+    return simd.tile_dot(t, a, a_step, x)
+
+
+def dot_halves(t, a, a_step, x):
+    return simd.tile_dot_halves(t, a, a_step, x)
+
+
+def in_halves(call: Call) -> bool:
+    """Whether the layer's weights are stored in fp16 and the target reads those."""
+    stored = call.narrow.get("w")
+    return call.halves and stored is not None and stored.spec.dtype.name == "fp16"
+
+
+def reading(call: Call) -> dict[str, int | Callable]:
+    """What a kernel's variant is to multiply by, and the bytes of a weight."""
+    if in_halves(call):
+        return {"fma": fma_halves, "fma_lanes": fma_lanes_halves, "dot": dot_halves, "WEIGHT": 2}
+    return {"fma": fma, "fma_lanes": fma_lanes, "dot": dot, "WEIGHT": 4}
+
+
+def packed_weights(call: Call, w: np.ndarray) -> Packed:
+    """Weights as the variant reads them. numba has no float16 on the cpu, so halves are passed as their bits."""
+    return Packed(w.astype(np.float16).view(np.uint16) if in_halves(call) else w)

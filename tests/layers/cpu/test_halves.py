@@ -1,0 +1,102 @@
+"""Weights in fp16 and bf16: half the memory, and the numbers of a net whose weights were rounded so."""
+
+import numpy as np
+import pytest
+from fbnet.engine.dtype import dtypes
+from fbnet.engine.errors import InputError
+from fbnet.engine.net import Net, StaysWide
+from fbnet.engine.tensor import Tensor
+from fbnet.layers.conv import Convolution
+from fbnet.layers.cpu.target import host
+from fbnet.layers.inner_product import InnerProduct
+
+RNG = np.random.default_rng(5)
+
+
+def array(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def net_of(layer, *shape):
+    return Net([layer], {"x": shape})
+
+
+AROUND = (1, 1, 1, 1)
+NETS = {
+    "direct": net_of(Convolution("x", array(40, 37, 3, 3) / 18, array(40), stride=(2, 2), pad=AROUND), 1, 37, 13, 9),
+    "first": net_of(Convolution("x", array(24, 3, 3, 3) / 5, array(24)), 1, 3, 9, 9),
+    "winograd": net_of(Convolution("x", array(32, 33, 3, 3) / 17, pad=AROUND), 1, 33, 28, 28),
+    "product": net_of(InnerProduct("x", array(13, 127) / 11, array(13)), 2, 127),
+    "many rows": net_of(InnerProduct("x", array(64, 70) / 8), 9, 70),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_net_in_halves_is_the_net_of_its_rounded_weights(name, level):
+    net = NETS[name]
+    x = array(*net.inputs["x"].shape)
+    half = net.stored_as("fp16")
+    rounded = net.replace(
+        constants={
+            n: c.data.astype(np.float16).astype(np.float32) if c.spec.ndim > 1 else c
+            for n, c in net.constants.items()
+        }
+    )
+    wanted = rounded.forward(x=x)
+    tolerance = {"winograd": 2e-3}.get(name, 2e-6)  # Winograd's transformed weights are rounded once more
+    for out, y in wanted.items():
+        scale = np.abs(y).max()
+        assert np.array_equal(half.forward(x=x)[out], y)
+        with half.compile(threads=1).session() as session:
+            assert np.abs(session.run({"x": x})[out] - y).max() <= tolerance * scale
+
+
+def test_packed_weights_take_half_the_memory():
+    net = net_of(Convolution("x", array(64, 64, 3, 3), pad=AROUND), 1, 64, 5, 5)
+    wide, half = net.compile(threads=1), net.compile(dtype="fp16", threads=1)
+    if host().halves:
+        assert half.packed_bytes < 0.51 * wide.packed_bytes
+
+
+def test_bf16_stores_weights_too(tmp_path):
+    net = NETS["direct"]
+    brief = net.stored_as("bf16")
+    brief.save(tmp_path / "m.fbnet")
+    import fbnet
+
+    again = fbnet.load(tmp_path / "m.fbnet")
+    x = array(*net.inputs["x"].shape)
+    (y,), (z,) = net.forward(x=x).values(), again.forward(x=x).values()
+    assert 0 < np.abs(y - z).max() < 2**-7 * np.abs(y).max()
+    np.testing.assert_allclose(again(x), z, rtol=1e-5, atol=1e-5)
+
+
+def test_bf16_rounds_to_nearest_halves_to_even():
+    torch = pytest.importorskip("torch")
+    x = np.concatenate(
+        [array(1000), np.array([1 + 2**-8, 1 + 3 * 2**-8, np.inf, -np.inf, 3e38, 0], np.float32)]
+    )
+    kind = dtypes["bf16"]
+    wanted = torch.from_numpy(x).to(torch.bfloat16).to(torch.float32).numpy()
+    np.testing.assert_array_equal(kind.dequantize(kind.quantize(x, None), None), wanted)
+    assert np.isnan(kind.dequantize(kind.quantize(np.array([np.nan], np.float32), None), None)).all()
+
+
+def test_a_weight_too_large_for_a_half_stays_wide():
+    w = array(4, 4)
+    w[0, 0] = 1e5
+    net = net_of(InnerProduct("x", w, name="fc"), 1, 4)
+    with pytest.warns(StaysWide, match=r"fc\.w stays fp32: 1e\+05 is too large a number for fp16"):
+        kept = net.stored_as("fp16")
+    assert kept.constants["fc.w"].spec.dtype.name == "fp32"
+    with pytest.raises(
+        InputError, match="cannot be stored in int8 and computed with in fp32: fp16, bf16 can"
+    ):
+        net.stored_as("int8")
+
+
+def test_what_layers_see_of_a_narrow_constant():
+    narrow = Tensor("w", data=array(3, 2).astype(np.float16))
+    wide = narrow.computed
+    assert str(wide.spec) == "fp32[3,2]" and wide.narrow is narrow and wide.computed is wide
+    assert wide.digest != narrow.digest and np.array_equal(wide.data, narrow.data.astype(np.float32))
