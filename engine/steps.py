@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from .device import devices
-from .dtype import dtype_of
 from .errors import DeviceError, InputError, did_you_mean
 from .layer import ABSENT, Layer, layers
 from .net import Net
@@ -32,7 +31,7 @@ class Visit:
     """A layer that has just run.
 
     inputs   what `reference` calls them -> arrays; None for an optional one that is left out
-    outputs  tensor name -> array
+    outputs  tensor name -> array, as it is stored; specs say how, and how it is quantised
     kernel   the registered name, 'reference', or '' if there was nothing to do
     why      why that kernel was chosen
     seconds  of its steps together
@@ -42,6 +41,7 @@ class Visit:
     layer: Layer
     inputs: Mapping[str, np.ndarray | None] = field(repr=False)
     outputs: Mapping[str, np.ndarray] = field(repr=False)
+    specs: tuple[Spec, ...]
     kernel: str
     why: str
     threads: int
@@ -66,15 +66,18 @@ class Visit:
         """10^9 operations a second; a multiply-add is two."""
         return 2 * self.macs / self.seconds / 1e9 if self.seconds else 0.0
 
-    @property
-    def specs(self) -> list[Spec]:
-        return [Spec(y.shape, dtype_of(y)) for y in self.outputs.values()]
+    def real(self) -> dict[str, np.ndarray]:
+        """The outputs as the real numbers that they stand for: float64, not quantised."""
+        return {
+            name: np.asarray(
+                y if s.quantization is None else s.dtype.dequantize(y, s.quantization), np.float64
+            )
+            for (name, y), s in zip(self.outputs.items(), self.specs, strict=True)
+        }
 
     def statistics(self) -> tuple[float, float, float]:
-        """(mean |y|, smallest, largest) of all outputs; nan where there are no numbers."""
-        numbers = np.concatenate(
-            [np.asarray(y, np.float64).ravel() for y in self.outputs.values()] or [np.empty(0)]
-        )
+        """(mean |y|, smallest, largest) of all outputs, as real numbers; nan where there are none."""
+        numbers = np.concatenate([y.ravel() for y in self.real().values()] or [np.empty(0)])
         if not numbers.size:
             return float("nan"), float("nan"), float("nan")
         with np.errstate(invalid="ignore", over="ignore"):
@@ -148,6 +151,7 @@ class Steps:
     def _walk(self, handle: Any, timed: Sequence[float] | None) -> Iterator[Visit]:
         device, plan, index = self._device, self.plan, 0
         known = {layer.name: layer for layer in self.net.layers}
+        specs = self.net.specs(plan.shapes())
         written: dict[str, list[Stored]] = {}
         for stored in plan.stored:
             if stored.tensor:
@@ -172,17 +176,14 @@ class Steps:
             outputs = {
                 s.tensor: device.peek(handle, s) for s in written.get(name, ()) if s.place.region == ARENA
             }
-            for output in layer.outputs:
-                if output not in outputs:  # a constant in another shape
-                    outputs[output] = layer.compute([tensors[i] for i in layer.inputs])[
-                        layer.outputs.index(output)
-                    ]
+            if outputs.keys() != set(layer.outputs):  # a constant in another shape
+                results = layer.compute([tensors[i] for i in layer.inputs])
+                outputs = dict(zip(layer.outputs, results, strict=True))
             inputs = {p: tensors[i] for p, i in zip(layer.input_names(), layer.inputs, strict=True)}
-            macs = int(
-                layer.macs(*(None if a is None else Spec(a.shape, dtype_of(a)) for a in inputs.values()))
-            )
+            macs = int(layer.macs(*(specs.get(i) for i in layer.inputs)))
             tensors |= outputs
-            yield Visit(layer, inputs, outputs, kernel, plan.notes[name], threads, seconds, macs)
+            made = tuple(specs[o].concrete for o in outputs)
+            yield Visit(layer, inputs, outputs, made, kernel, plan.notes[name], threads, seconds, macs)
             for tensor in dead.get(name, ()):
                 tensors.pop(tensor, None)
 

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from fbnet import DeviceError, InputError, Net, debug
+from fbnet import DeviceError, InputError, Net, Spec, debug
 from fbnet.engine.device import Device, devices
+from fbnet.engine.dtype import Quantization
 from fbnet.engine.layer import layers
 from fbnet.engine.layout import BLOCKED, PLAIN, plain
 from fbnet.engine.memory import aligned
 from fbnet.engine.plan import Plan
-from fbnet.engine.steps import as_run
+from fbnet.engine.steps import Visit, as_run
 
 RNG = np.random.default_rng(0)
 
@@ -157,5 +158,16 @@ def test_a_kernel_that_is_wrong_is_seen():
 
     steps = NET.steps(X, threads=1)
     visit = steps["prob"]
-    wrong = type(visit)(visit.layer, visit.inputs, {"prob": visit.output + 0.5}, "k", "", 1, 1e-6, 0)
+    wrong = type(visit)(
+        visit.layer, visit.inputs, {"prob": visit.output + 0.5}, visit.specs, "k", "", 1, 1e-6, 0
+    )
     assert wrong.error() > 0.4
+
+
+def test_numbers_that_are_quantised_are_told_as_real_ones():
+    spec = Spec((4,), "int8", Quantization((0.5,), (10,)))
+    stored = np.array([10, 12, 0, 14], np.int8)
+    visit = Visit(
+        layers["ReLU"]("x", name="r", outputs=("r",)), {}, {"r": stored}, (spec,), "", "", 1, 0.0, 0
+    )
+    assert visit.statistics() == (2.0, -5.0, 2.0) and visit.real()["r"].tolist() == [0, 1, -5, 2]

@@ -144,7 +144,7 @@ def _layer(
         elif array is not None:
             reads[tensor] = Spec(array.shape, dtype_of(array)), writers.get(tensor, "")
     writes = dict(zip(visit.outputs, visit.specs, strict=True))
-    results = tuple(histogram(name, y, writes[name]) for name, y in visit.outputs.items())
+    results = tuple(histogram(name, y, writes[name]) for name, y in visit.real().items())
     shown = tuple(p for name, y in visit.outputs.items() for p in pictures(name, y))
     bare = replace(visit, inputs={}, outputs={})
     stand = stands.get(visit.name, ())

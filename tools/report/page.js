@@ -82,7 +82,7 @@
   // -- one layer at a time
   const pages = [...document.querySelectorAll(".layer")];
   const keys = pages.map((page) => page.id.slice(6));
-  let chosen = -1;
+  let chosen = -1, started = false;
   const next = (by) => choose(keys[Math.min(keys.length - 1, Math.max(0, chosen + by))], true);
   function choose(key, move) {
     const at = keys.indexOf(key);
@@ -103,7 +103,7 @@
       }
     }
     $("pages").scrollTop = 0;
-    history.replaceState(null, "", "#layer-" + key);
+    if (started) history.replaceState(null, "", "#layer-" + key); // before that, the browser would scroll there
   }
   $("pages").addEventListener("click", (e) => e.target.dataset.step && next(+e.target.dataset.step));
   document.addEventListener("click", (e) => {
@@ -174,4 +174,5 @@
 
   const asked = location.hash.startsWith("#layer-") ? location.hash.slice(7) : "";
   choose(keys.includes(asked) ? asked : keys[0], Boolean(asked));
+  started = true;
 })();

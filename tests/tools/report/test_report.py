@@ -186,7 +186,7 @@ def test_it_renders_and_nothing_is_on_the_console(browser, lenet, tmp_path):
     (tmp_path / "r.html").write_text(lenet, "utf-8")
     for width, dark in ((1280, False), (1280, True), (390, False)):
         browser.open(tmp_path / "r.html", width, 900, dark)
-        assert browser.console == []
+        assert browser.console == [] and browser("scrollY") == 0
         assert browser("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out to the side"
         box = browser(
             "(({width, height}) => [width, height])(document.querySelector('#n2 .card').getBoundingClientRect())"
