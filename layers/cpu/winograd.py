@@ -17,14 +17,12 @@ from . import simd
 from .direct import LINE
 from .direct import serves as serves_directly
 from .fused import finish_of, keep
-from .halves import fma, fma_lanes, packed_weights, reading
 from .tiling import best_tile
 from .transforms import transformed_weights
 
 # numbers of a variant
 M = 4  # outputs of a tile, each way
 ROWS, VECTORS = 6, 2  # of the product's tile
-WEIGHT = 4  # bytes of a weight
 
 finish = keep
 
@@ -86,7 +84,7 @@ def bind(m: int):
         return Stage(
             dict(
                 x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"),
-                w=packed_weights(call, np.ascontiguousarray(split.transpose(0, 1, 3, 2))), b=Packed(bias),
+                w=Packed(np.ascontiguousarray(split.transpose(0, 1, 3, 2))), b=Packed(bias),
                 inputs=Scratch((call.threads, positions * near * lanes)),
                 sums=Scratch((call.threads, positions * back * lanes)),
                 corner=Scratch((call.threads, 2 * positions * lanes)),
@@ -96,7 +94,7 @@ def bind(m: int):
                 alpha=float(alpha), beta=float(beta),
             ),
             function=simd.variant(
-                winograd, M=m, ROWS=tile.rows, VECTORS=tile.vectors, finish=function, **reading(call),
+                winograd, M=m, ROWS=tile.rows, VECTORS=tile.vectors, finish=function,
                 transform_input=simd.variant(transform_input, M=m),
                 transform_output=simd.variant(transform_output, M=m), next_tile=simd.variant(next_tile, M=m),
             ),
@@ -136,7 +134,7 @@ def winograd(
     blocks = (c + simd.LANES - 1) // simd.LANES
     last_channels = c - (blocks - 1) * simd.LANES
     groups = out_blocks // VECTORS
-    step = simd.LANES * VECTORS * simd.LANES * WEIGHT
+    step = simd.LANES * VECTORS * vector
     near_step, back_step = near_size * vector, back_size * vector  # bytes from one position to the next
     near = simd.address(inputs) + ith * positions * near_step
     back = simd.address(sums) + ith * positions * back_step
@@ -173,15 +171,14 @@ def winograd(
                         for line in range(ahead):
                             simd.prefetch(soon + line * LINE)
                         soon += ahead * LINE
-                        t = fma_lanes(t, source, vector, row)
+                        t = simd.tile_fma_lanes(t, source, vector, row)
                         source += chunk * vector
                         row += step
                     if last_channels == simd.LANES:
-                        t = fma_lanes(t, source, vector, row)
+                        t = simd.tile_fma_lanes(t, source, vector, row)
                     else:
                         for lane in range(last_channels):
-                            one = row + lane * VECTORS * simd.LANES * WEIGHT
-                            t = fma(t, source + lane * 4, vector, one)
+                            t = simd.tile_fma(t, source + lane * 4, vector, row + lane * VECTORS * vector)
                     target = back + position * back_step + (group * VECTORS * chunk + k) * vector
                     simd.tile_store_blocks(t, target, vector, chunk * vector)
                     at += ROWS

@@ -43,7 +43,7 @@ def test_a_net_in_halves_is_the_net_of_its_rounded_weights(name, level):
         }
     )
     wanted = rounded.forward(x=x)
-    tolerance = {"winograd": 2e-3}.get(name, 2e-6)  # Winograd's transformed weights are rounded once more
+    tolerance = {"winograd": 5e-5}.get(name, 2e-6)  # Winograd's own error
     for out, y in wanted.items():
         scale = np.abs(y).max()
         assert np.array_equal(half.forward(x=x)[out], y)
@@ -52,7 +52,7 @@ def test_a_net_in_halves_is_the_net_of_its_rounded_weights(name, level):
 
 
 def test_packed_weights_take_half_the_memory():
-    net = net_of(Convolution("x", array(64, 64, 3, 3), pad=AROUND), 1, 64, 5, 5)
+    net = net_of(Convolution("x", array(64, 64, 3, 3), stride=(2, 2)), 1, 64, 9, 9)
     wide, half = net.compile(threads=1), net.compile(dtype="fp16", threads=1)
     if host().halves:
         assert half.packed_bytes < 0.51 * wide.packed_bytes
