@@ -116,6 +116,21 @@ class Builder:
         """The larger of each lane; x where either is NaN."""
         return self.ir.select(self.ir.fcmp_ordered(">", y, x), y, x)
 
+    def picked(self, vector, numbers):
+        """The vector's lanes in the order of an int vector of numbers; anything where a number is none of a lane's."""
+        if self.target.triple.startswith("x86_64") and self.lanes >= 8:
+            name = {8: "avx2.permps", 16: "avx512.permvar.sf.512"}[self.lanes]
+            function = self._declared(f"llvm.x86.{name}", self.vector, [self.vector, self.int_vector])
+            return self.ir.call(function, [vector, numbers])
+        picked = self.types.Constant(self.vector, self.types.Undefined)
+        for lane in range(self.lanes):
+            at = self.types.Constant(self.i32, lane)
+            number = self.ir.and_(
+                self.ir.extract_element(numbers, at), self.types.Constant(self.i32, self.lanes - 1)
+            )
+            picked = self.ir.insert_element(picked, self.ir.extract_element(vector, number), at)
+        return picked
+
     def multiply_add(self, x, y, z):
         """x * y + z in one instruction, or in two where llvm.fma would become a call of the C library."""
         if self.target.fma:

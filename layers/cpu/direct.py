@@ -31,6 +31,49 @@ WEIGHT = 4  # bytes of a weight
 
 finish = keep
 
+
+def sums_as_they_are(
+    t, own, plane, weights, start, output, ix, iy, c, h, width, first, last, kh, kw, dilation_h, dilation_w,
+    group_inputs, group_outputs,
+):  # fmt: skip
+    """All outputs of a tile see the same channels."""
+    return t
+
+
+def sums_by_group(
+    t, own, plane, weights, start, output, ix, iy, c, h, width, first, last, kh, kw, dilation_h, dilation_w,
+    group_inputs, group_outputs,
+):  # fmt: skip
+    """A tile's outputs see all channels, with weights of 0 for those of other groups. Where a sum is NaN, that may have
+    been an infinity times 0: then each group is summed up once more, over its own channels alone, in `own`."""
+    if simd.tile_has_nan(t):
+        across = VECTORS * simd.LANES
+        one = own + ROWS * across * 4
+        for i in range(ROWS):
+            j = 0
+            while j < across:
+                group = (output + j) // group_outputs
+                end = min(across, (group + 1) * group_outputs - output)
+                u = simd.tile(1, VECTORS)
+                for channel in range(group * group_inputs, min(c, (group + 1) * group_inputs)):
+                    block, k = channel // CHANNELS, channel % CHANNELS
+                    for ky in range(first, last):
+                        for kx in range(kw):
+                            at = ix + i * STRIDE + kx * dilation_w
+                            if 0 <= at < width:
+                                source = ((block * h + iy + ky * dilation_h) * width + at) * CHANNELS + k
+                                tap = (((block - start) * kh + ky) * kw + kx) * CHANNELS + k
+                                u = fma(u, plane + source * 4, 0, weights + tap * across * WEIGHT)
+                simd.tile_store(u, one, 0)
+                for lane in range(j, end):
+                    simd.store_scalar(own + (i * across + lane) * 4, simd.load_scalar(one + lane * 4))
+                j = end
+        t = simd.tile_load_add(simd.tile(ROWS, VECTORS), own, across * 4)
+    return t
+
+
+mend = sums_as_they_are
+
 LINE = 64  # bytes that come into a cache together
 L2_BYTES = 256 << 10  # weights up to this size stay near while all of them pass over each place
 
@@ -77,21 +120,27 @@ def stages(call: Call, w: np.ndarray, at: Lattice, finishing: tuple) -> list[Sta
         # of several groups there is one part
         starts, span = seen_blocks(w[outputs].shape[0], c, call.layer.group, tile.vectors * lanes, channels)
         packed = pack(w[outputs], call.layer.group, tile.vectors, channels, lanes, starts, span)
+        mixed = call.layer.group > 1 and bool(
+            c // call.layer.group % channels or m // call.layer.group % (tile.vectors * lanes)
+        )
         strip = (tile.rows - 1) * columns.stride + (kw - 1) * columns.dilation + 1
+        sizes = dict(ROWS=tile.rows, VECTORS=tile.vectors, STRIDE=columns.stride, CHANNELS=channels)
+        mend = simd.variant(sums_by_group, **sizes, **reading(call)) if mixed else sums_as_they_are
+        room = strip * channels + ((tile.rows + 1) * tile.vectors * lanes if mixed else 0)
         stage = Stage(
             dict(
                 x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"),
                 w=packed_weights(call, packed), b=Packed(bias[outputs]), starts=Packed(starts), span=span,
-                strips=Scratch((call.threads, strip * channels)),
+                strips=Scratch((call.threads, room)), room=room,
                 n=n, c=c, h=h, width=width, oh=oh, ow=ow, kh=kh, kw=kw, stride_h=rows.stride,
                 dilation_h=rows.dilation, dilation_w=columns.dilation, top=rows.before, left=columns.before,
                 out_h=out_h, out_w=out_w, step_h=rows.step, start=rows.start * out_w + columns.start,
                 strip=strip, alpha=float(alpha), beta=float(beta), first_block=first, out_blocks=out_blocks,
-                groups=part.groups, weights_inside=int(packed.nbytes <= L2_BYTES),
+                groups=part.groups, group_inputs=c // call.layer.group, group_outputs=m // call.layer.group,
+                weights_inside=int(packed.nbytes <= L2_BYTES),
             ),
             function=simd.variant(
-                direct, ROWS=tile.rows, VECTORS=tile.vectors, STRIDE=columns.stride, STEP=columns.step,
-                CHANNELS=channels, finish=function, **reading(call),
+                direct, **sizes, **reading(call), STEP=columns.step, finish=function, mend=mend
             ),
         )  # fmt: skip
         found.append(stage)
@@ -147,9 +196,9 @@ def pack(
     layouts={"y": BLOCKED, "residual": BLOCKED},
 )  # fmt: skip
 def direct(
-    x, y, residual, w, b, starts, span, strips, n, c, h, width, oh, ow, kh, kw, stride_h, dilation_h, dilation_w,
-    top, left, out_h, out_w, step_h, start, strip, alpha, beta, first_block, out_blocks, groups,
-    weights_inside, ith, nth,
+    x, y, residual, w, b, starts, span, strips, room, n, c, h, width, oh, ow, kh, kw, stride_h, dilation_h, dilation_w,
+    top, left, out_h, out_w, step_h, start, strip, alpha, beta, first_block, out_blocks, groups, group_inputs,
+group_outputs, weights_inside, ith, nth,
 ):  # fmt: skip
     """One tile after another; the weights in the inner loop if they are few, the places if not.
 
@@ -162,7 +211,8 @@ def direct(
     step = CHANNELS * VECTORS * simd.LANES * WEIGHT  # bytes of weights for one place of the filter
     across = (ow + ROWS - 1) // ROWS
     tiles = n * oh * across
-    edge = simd.address(strips) + ith * strip * place
+    edge = simd.address(strips) + ith * room * 4
+    own = edge + strip * place  # a tile, where groups are mixed
     first_unit, last_unit = tiles * groups * ith // nth, tiles * groups * (ith + 1) // nth
     if weights_inside:
         tile, group = first_unit // groups, first_unit % groups
@@ -205,6 +255,11 @@ def direct(
                             t = fma(t, inputs + 4 * k, STRIDE * place, one)
                     inputs += dilation_w * place
                     weights += step
+        plane = simd.address(x) + image * blocks * h * width * place
+        t = mend(
+            t, own, plane, simd.address(w) + group * group_bytes, starts[group], group * VECTORS * simd.LANES,
+            ix, iy, c, h, width, first, last, kh, kw, dilation_h, dilation_w, group_inputs, group_outputs,
+        )  # fmt: skip
         t = simd.tile_add_row(t, simd.address(b) + group * VECTORS * vector)
         there = ((image * out_blocks + first_block + group * VECTORS) * out_h + oy * step_h) * out_w
         there = (there + ox * STEP + start) * vector

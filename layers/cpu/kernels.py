@@ -30,6 +30,7 @@ from . import reshape as reshape
 from . import resize as resize
 from . import roi as roi
 from . import sample as sample
+from . import shuffle as shuffle
 from . import softmax as softmax
 from . import strided as strided
 from . import unary as unary

@@ -51,6 +51,7 @@ from .tiles import (  # noqa: F401 (a kernel calls them by simd's name)
     tile_fma_lanes_halves,
     tile_fma_row,
     tile_hard_swish,
+    tile_has_nan,
     tile_largest,
     tile_leaky,
     tile_load_add,
@@ -175,6 +176,13 @@ def leaky(b: Builder, x, slope):
 
 
 # -- blocks of channels ------------------------------------------------------------------------------------
+
+
+@operation("v(vvv)")
+def pick(b: Builder, x, y, numbers):
+    """x, but in lane i number numbers[i] of y. The numbers are int32, as they lie in memory; negative ones keep x."""
+    numbers = b.ir.bitcast(numbers, b.int_vector)
+    return b.ir.select(b.ir.icmp_signed("<", numbers, b.int_constant(0)), x, b.picked(y, numbers))
 
 
 @operation("-(iiiiiil)")

@@ -111,6 +111,15 @@ def tile_fma_row(b: Builder, t, inputs, w, taps, stride, dilation):
     return t
 
 
+@operation("i(t)")
+def tile_has_nan(b: Builder, t):
+    """1 if a number of the tile is NaN, else 0."""
+    vectors = [t.at(i, j) for i in range(t.rows) for j in range(t.columns)]
+    odd = b.reduce([b.ir.fcmp_unordered("uno", vector, vector) for vector in vectors], b.ir.or_)
+    bits = b.ir.bitcast(odd, b.types.IntType(b.lanes))
+    return b.ir.zext(b.ir.icmp_unsigned("!=", bits, b.types.Constant(bits.type, 0)), b.i64)
+
+
 @operation("t(ti)")
 def tile_add_row(b: Builder, t, address):
     """t[i][j] += the j-th vector from address, for every row i: a bias."""
