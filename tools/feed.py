@@ -1,21 +1,76 @@
-"""What a net that is looked at gets to see: a photo, or, if there is none, an example of its own."""
+"""What a command that looks on at a run needs: its options, a photo or an example for the net to see, and the plan."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import click
 import numpy as np
 
 from ..engine.errors import InputError, did_you_mean
 from ..engine.net import Net
+from ..engine.plan import Plan
 from ..formats.ends import reads_pixels
 from .image import colors_of, opened, pixels
+from .model import open_model
 from .numbers import random_inputs
-from .options import recipe_changes
+from .options import Shape, image_options, recipe_changes, tune_option
 from .run import with_pixels
+from .show import compiling, working
 from .vectors import example, picture
+
+_OPTIONS = (
+    click.argument("model", nargs=-1, required=True, type=click.Path(path_type=Path)),
+    click.option(
+        "--image", type=click.Path(path_type=Path), help="The photo that is run; default: an example."
+    ),
+    click.option(
+        "--shape", type=Shape(), multiple=True, metavar="NAME=N,C,H,W", help="Shape of the example."
+    ),
+    click.option(
+        "--device", default="cpu", show_default=True, help="Where to run: cpu, or reference (slow)."
+    ),
+    click.option(
+        "--dtype", default="fp32", show_default=True, help="What weights are kept in: fp32 or fp16."
+    ),
+    click.option("--threads", type=click.IntRange(1), help="Threads; default: the cores there are."),
+)
+
+
+def run_options(command: Callable) -> Callable:
+    """Add a model and what it is run on to a command, which hands all of that on to `prepared`."""
+    command = image_options(tune_option(command))
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+class Prepared(NamedTuple):
+    """A net that is ready to be looked at: its plan, and an array for each of its inputs."""
+
+    net: Net
+    plan: Plan
+    inputs: dict[str, np.ndarray]
+
+
+def prepared(
+    model: Sequence[Path],
+    image: Path | None,
+    shape: Sequence[tuple[str, tuple[int, ...]]],
+    device: str,
+    dtype: str,
+    threads: int | None,
+    **recipe: Any,
+) -> Prepared:
+    """The model as `run_options` name it. Raises FbnetError."""
+    with working("reading"):
+        net, inputs = feed(open_model(model), image, recipe, dict(shape))
+    with compiling():
+        shapes = {name: array.shape for name, array in inputs.items()}
+        plan = net.compile(device=device, dtype=dtype, threads=threads, shapes=shapes)
+    return Prepared(net, plan, inputs)
 
 
 def feed(

@@ -14,18 +14,13 @@ from ..engine.device import Span, devices
 from ..engine.plan import Plan
 from ..engine.steps import Steps, Visit
 from .draw import write_text
-from .feed import feed
-from .model import open_model
-from .options import Shape, image_options, tune_option
-from .show import compiling, json_option, print_json, say, table, working
+from .feed import prepared, run_options
+from .show import json_option, print_json, say, table, working
 
 WRONG = 1e-3  # an error of a layer beside its reference that is pointed at
 
 
 @click.command()
-@click.argument("model", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--image", type=click.Path(path_type=Path), help="The photo that is run; default: an example.")
-@click.option("--shape", type=Shape(), multiple=True, metavar="NAME=N,C,H,W", help="Shape of the example.")
 @click.option("--upto", metavar="LAYER", help="Stop behind this layer or tensor.")
 @click.option(
     "--compare", is_flag=True, help="Run each layer's reference on the same inputs, and show the error."
@@ -41,23 +36,10 @@ WRONG = 1e-3  # an error of a layer beside its reference that is pointed at
     show_default=True,
     help="Runs of which times are the median.",
 )
-@click.option("--device", default="cpu", show_default=True, help="Where to run: cpu, or reference (slow).")
-@click.option("--threads", type=click.IntRange(1), help="Threads; default: the cores there are.")
-@image_options
-@tune_option
+@run_options
 @json_option
 def trace(
-    model: tuple[Path, ...],
-    image: Path | None,
-    shape: tuple,
-    upto: str | None,
-    compare: bool,
-    chrome: Path | None,
-    rounds: int,
-    device: str,
-    threads: int | None,
-    as_json: bool,
-    **recipe: Any,
+    upto: str | None, compare: bool, chrome: Path | None, rounds: int, as_json: bool, **how: Any
 ) -> int:
     """Run MODEL once, and show one line a layer: spec, kernel, time, rate, mean|y| and range.
 
@@ -68,11 +50,7 @@ def trace(
     fbnet trace net.fbnet --image cat.jpg --upto pool1 --compare
     fbnet trace net.fbnet --chrome trace.json
     """
-    with working("reading"):
-        net, inputs = feed(open_model(model), image, recipe, dict(shape))
-    with compiling():
-        shapes = {name: array.shape for name, array in inputs.items()}
-        plan = net.compile(device=device, threads=threads, shapes=shapes)
+    _, plan, inputs = prepared(**how)
     with working("running"):
         steps = Steps(plan, inputs, rounds)
         last = steps.layer_name(upto) if upto else None

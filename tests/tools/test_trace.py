@@ -81,3 +81,14 @@ def test_a_terminal_without_unicode_or_colour():
     plain = {"PYTHONIOENCODING": "ascii", "TERM": "dumb"}
     done = subprocess.run(run, capture_output=True, env=os.environ | plain, check=False)
     assert done.returncode == 0 and b"??conv1" in done.stdout and b"\x1b" not in done.stdout + done.stderr
+
+
+def test_weights_of_half_the_size(program):
+    one, half = (
+        program.json(
+            "trace", LENET, "--image", DIGIT, "--threads", 1, "--rounds", 0, "--compare", "--dtype", dtype
+        )
+        for dtype in ("fp32", "fp16")
+    )
+    rows = list(zip(one["layers"], half["layers"], strict=False))
+    assert any(a["mean"] != b["mean"] for a, b in rows) and all(b["error"] < 1e-4 for _, b in rows)

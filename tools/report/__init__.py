@@ -8,44 +8,22 @@ from typing import Any
 import click
 
 from ..draw import write_text
-from ..feed import feed
-from ..model import open_model
-from ..options import Shape, image_options, tune_option
-from ..show import compiling, json_option, print_json, say, working
+from ..feed import prepared, run_options
+from ..show import json_option, print_json, say, working
 from .gather import gathered
 from .page import page
 
 
 @click.command()
-@click.argument("model", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="File to write; default: the model's name, here."
 )
-@click.option("--image", type=click.Path(path_type=Path), help="The photo that is run; default: an example.")
-@click.option("--shape", type=Shape(), multiple=True, metavar="NAME=N,C,H,W", help="Shape of the example.")
 @click.option(
-    "--rounds",
-    type=click.IntRange(0),
-    default=10,
-    show_default=True,
-    help="Runs of which times are the median.",
+    "--rounds", type=click.IntRange(0), default=10, show_default=True, help="Runs; times are their median."
 )
-@click.option("--device", default="cpu", show_default=True, help="Where to run: cpu, or reference (slow).")
-@click.option("--threads", type=click.IntRange(1), help="Threads; default: the cores there are.")
-@image_options
-@tune_option
+@run_options
 @json_option
-def report(
-    model: tuple[Path, ...],
-    output: Path | None,
-    image: Path | None,
-    shape: tuple,
-    rounds: int,
-    device: str,
-    threads: int | None,
-    as_json: bool,
-    **recipe: Any,
-) -> None:
+def report(output: Path | None, rounds: int, as_json: bool, **how: Any) -> None:
     """Write one HTML page about MODEL: its graph, a page a layer, time, memory, and a photo on its way through.
 
     The page holds all it needs, and asks no network. Layers are those that run, folded and fused.
@@ -53,14 +31,11 @@ def report(
     \b
     fbnet report net.fbnet --image cat.jpg        writes net.html
     """
-    output = output or Path(f"{model[0].stem}.html")
-    with working("reading"):
-        net, inputs = feed(open_model(model), image, recipe, dict(shape))
-    with compiling():
-        shapes = {name: array.shape for name, array in inputs.items()}
-        plan = net.compile(device=device, threads=threads, shapes=shapes)
+    output = output or Path(f"{how['model'][0].stem}.html")
+    net, plan, inputs = prepared(**how)
+    photo = how["image"].name if how["image"] else ""
     with working("running"):
-        found = gathered(net, plan, inputs, rounds, image.name if image else "")
+        found = gathered(net, plan, inputs, rounds, photo)
     text = page(found)
     write_text(output, text)
     if as_json:
