@@ -81,6 +81,20 @@ class Builder:
         mask = self.types.Constant(self.types.VectorType(self.i32, self.lanes), list(lanes))
         return self.ir.shuffle_vector(x, y, mask)
 
+    def joined(self, vectors):
+        """One vector of the lanes of all, in order."""
+        first, *rest = vectors
+        for vector in rest:
+            before, more = first.type.count, vector.type.count
+            lanes = [min(k, more - 1) for k in range(before)]  # shuffles take operands of one length
+            kind = self.types.VectorType(self.i32, before)
+            same = self.ir.shuffle_vector(vector, vector, self.types.Constant(kind, lanes))
+            order = self.types.Constant(
+                self.types.VectorType(self.i32, before + more), list(range(before + more))
+            )
+            first = self.ir.shuffle_vector(first, same, order)
+        return first
+
     def by_four(self, x, y, four):
         """In every group of four lanes the same shuffle, where x's four count from 0 and y's from 4."""
         starts = range(0, self.lanes, 4)

@@ -115,11 +115,18 @@ def tile_store_bytes(b: Builder, t, address, row_step, column_step, low, high, z
 
     low and high are the limits less zero.
     """
-    limits = [b.broadcast(x) for x in (low, high, zero)]
     for j in range(t.columns):
         block = b.offset(address, b.times(column_step, j))
         for i in range(t.rows):
-            store_rounded(b, b.offset(block, b.times(row_step, i)), t.at(i, j), *limits)
+            store_rounded(b, b.offset(block, b.times(row_step, i)), [t.at(i, j)], low, high, zero)
+
+
+@operation("-(tiifff)")
+def tile_store_places(b: Builder, t, address, column_step, low, high, zero):
+    """tile_store_bytes where each row's bytes lie behind those of the row before."""
+    for j in range(t.columns):
+        block = b.offset(address, b.times(column_step, j))
+        store_rounded(b, block, [t.at(i, j) for i in range(t.rows)], low, high, zero)
 
 
 @operation("i(i)")

@@ -30,7 +30,7 @@ from .words import (
     in_a_word,
     put_short,
     spread_pairs,
-    to_bytes,
+    to_places,
 )
 
 # numbers of a variant
@@ -119,8 +119,8 @@ def function_for(tile: Tile, stride: int, words: int, channels: int, dots: int, 
     )  # fmt: skip
     return simd.variant(
         sums, ROWS=tile.rows, VECTORS=tile.vectors, STRIDE=stride, WORDS=words, fill_band=fill,
-        dot=simd.variant(DOT[dots], WORDS=words), finish=FINISH[to], SCALED=int(to != "int32"),
-        RESULT=1 if to == "int8" else 4,
+        dot=simd.variant(DOT[dots], WORDS=words), finish=to_places if to == "int8" else FINISH[to],
+        SCALED=int(to != "int32"), RESULT=1 if to == "int8" else 4,
     )  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def pack(
     return starts, span, np.ascontiguousarray(split.transpose(0, 3, 6, 7, 4, 1, 2, 5)).reshape(-1)
 
 
-dot, spread, put, finish = dot_pairs, spread_pairs, put_short, to_bytes
+dot, spread, put, finish = dot_pairs, spread_pairs, put_short, to_places
 
 
 @kernel(

@@ -33,9 +33,10 @@ from .dots import (  # noqa: F401 (a kernel calls them by simd's name)
     tile_scale,
     tile_slope,
     tile_store_bytes,
+    tile_store_places,
     widen_bytes,
 )
-from .integer import load_bytes, store_bytes  # noqa: F401
+from .integer import load_bytes, store_bytes, tile_whole  # noqa: F401
 from .tiles import (  # noqa: F401 (a kernel calls them by simd's name)
     tile,
     tile_add_blocks,
@@ -140,6 +141,11 @@ def fma(b: Builder, x, y, z):
 @operation("v(vv)")
 def add(b: Builder, x, y):
     return b.ir.fadd(x, y)
+
+
+@operation("v(vv)")
+def subtract(b: Builder, x, y):
+    return b.ir.fsub(x, y)
 
 
 @operation("v(vv)")

@@ -62,6 +62,11 @@ def to_bytes(t, address, row_step, column_step, low, high, zero):
     simd.tile_store_bytes(t, address, row_step, column_step, low, high, zero)
 
 
+def to_places(t, address, row_step, column_step, low, high, zero):
+    """to_bytes where row_step is LANES."""
+    simd.tile_store_places(t, address, column_step, low, high, zero)
+
+
 def to_words(t, address, row_step, column_step, low, high, zero):
     simd.tile_store_blocks(t, address, row_step, column_step)
 
