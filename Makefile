@@ -28,8 +28,10 @@ bench: $(READY)
 	$(BIN)/fbnet bench --batches 1,4,16 --budget 10
 	$(BIN)/fbnet bench --accuracy
 
+# The site, in site/: a link that leads nowhere, or any other warning, fails.
 docs: $(READY)
 	$(BIN)/fbnet layers --markdown > docs/layers.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Every case of the ONNX backend suite, on both devices: a minute or two.
 conformance: $(READY)
@@ -51,4 +53,4 @@ $(JUDGES): $(READY)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis site

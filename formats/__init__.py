@@ -28,9 +28,9 @@ for _suffix, _module in {
 def load(path: str | Path, **options: Any) -> Net:
     """Open a `.fbnet` model. Its structure is checked now, its constants are mapped and checked when first used.
 
-    verify       "full" checks every constant now; default "lazy"
-    trust_plans  True: run compiled plans that were saved in the file. They are native code: only from files you trust
-    allow_custom True: keep layers of types that nobody has registered, as placeholders
+    verify        "full" checks every constant now; default "lazy"
+    trust_plans   True: run compiled plans that were saved in the file. They are native code: only from files you trust
+    allow_custom  True: keep layers of types that nobody has registered, as placeholders
 
     Raises FileError, which names the file and the field.
     """

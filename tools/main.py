@@ -36,6 +36,7 @@ COMMANDS = {  # each is the function of its name in the file of its name, with _
     "layers": "List every layer type, with its formula.",
     "new-layer": "Write a layer of your own to begin with, and its test.",
     "conformance": "Run the ONNX project's own backend suite.",
+    "grade": "The course's exercises: list, read, have yours graded.",
     "bench": "Show how fast a model runs, also beside other engines.",
 }
 
@@ -109,10 +110,10 @@ def main(modules: tuple[Path, ...]) -> None:
     fbnet run squeezenet.fbnet photo.jpg
     """
     for path in modules:
-        _imported(path)
+        imported(path)
 
 
-def _imported(path: Path) -> None:
+def imported(path: Path) -> None:
     """Import a file, once a process. Raises InputError."""
     name = path.stem
     spec = spec_from_file_location(name, path)
