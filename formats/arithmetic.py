@@ -188,3 +188,19 @@ def spread(g: Graph, array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         return array
     g.claim(4 * prod(map(int, shape)))
     return np.ascontiguousarray(np.broadcast_to(array, tuple(int(s) for s in shape)))
+
+
+FORBIDDEN = -1e30  # added to a score that must not count: finite, and its exponential is 0
+
+
+def added_mask(g: Graph, mask: Value) -> Value:
+    """A mask of attention as what is added to the scores: of truths 0 where a key counts, else far below 0."""
+    if mask.array is None:
+        if dtype_name(mask) == "bool":
+            return g.add("Where", mask, np.zeros((), np.float32), np.full((), FORBIDDEN, np.float32))
+        return mask
+    numbers = g.numbers(mask, "its mask")
+    if numbers.dtype == bool:
+        numbers = np.where(numbers, np.float32(0), np.float32(FORBIDDEN))
+    array = np.maximum(as_stored(numbers), np.float32(FORBIDDEN))
+    return Value(g.fresh(f"{mask.name}/added"), array.shape, array=array)

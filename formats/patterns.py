@@ -8,75 +8,20 @@ place; that nobody else reads what they compute is checked for all patterns alik
     gelu         x/2 * (1 + erf(x / sqrt(2)))              product      a matrix turned before a product
     gelu_tanh    the same by a tanh                        biased       a product by weights, and its bias
                                                            affine       one Power after another
+    attention    products around a softmax                 heads        attention by heads, with its transposes
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from math import isclose, pi, sqrt
 from typing import Any
 
-import numpy as np
-
-from ..engine.layer import Layer, layers
+from ..engine.layer import Layer
 from ..engine.net import Net
 from ..engine.tensor import Dim, Spec
-
-Found = tuple[
-    list[Layer], list[Layer]
-]  # what comes in place of the last layer, and which layers before it go
-
-
-class View:
-    """A net while patterns are looked for: who writes a tensor, and who reads it."""
-
-    def __init__(self, net: Net):
-        self.net = net
-        self.layers = list(net.layers)
-        self.specs = net.specs()
-        self.writers = {o: layer for layer in self.layers for o in layer.outputs}
-        self.readers: dict[str, list[Layer]] = {}
-        for layer in self.layers:
-            for name in layer.inputs:
-                self.readers.setdefault(name, []).append(layer)
-
-    def made(self, tensor: str, kind: str, **attributes: Any) -> Layer | None:
-        """The layer that writes a tensor, if it is of this type and has these attributes."""
-        layer = self.writers.get(tensor)
-        if layer is None or layer.type != kind:
-            return None
-        return layer if all(getattr(layer, k) == v for k, v in attributes.items()) else None
-
-    def affine(self, tensor: str) -> tuple[str, float, float, list[Layer]]:
-        """(x, scale, shift, the layer) of a tensor that is scale * x + shift, else itself."""
-        layer = self.made(tensor, "Power", power=1.0)
-        return (layer.inputs[0], layer.scale, layer.shift, [layer]) if layer else (tensor, 1.0, 0.0, [])
-
-    def pairs(self, layer: Layer) -> Iterator[tuple[str, str]]:
-        """Both orders of the factors of a product of two tensors."""
-        product = (layer.type == "Eltwise" and layer.operation == "prod") or (
-            layer.type == "Binary" and layer.operation == "mul"
-        )
-        if product and len(layer.inputs) == 2:
-            a, b = layer.inputs
-            yield from ((a, b), (b, a))
-
-    def number(self, tensor: str) -> np.ndarray | None:
-        """The array of a constant."""
-        constant = self.net.constants.get(tensor)
-        return None if constant is None else constant.data
-
-    def alone(self, gone: Sequence[Layer], last: Layer) -> bool:
-        """Whether nobody but these layers reads what they compute."""
-        inside = {id(layer) for layer in (*gone, last)}
-        return all(
-            o not in self.net.outputs and all(id(r) in inside for r in self.readers.get(o, ()))
-            for layer in gone
-            for o in layer.outputs
-        )
-
-
-Pattern = Callable[[View, Layer], "Found | None"]
+from .attention import attention, heads
+from .pattern import Found, Pattern, View, named
 
 
 def recovered(net: Net) -> Net:
@@ -104,25 +49,19 @@ def recovered(net: Net) -> Net:
         net = net.replace(layers=kept)
 
 
-def _named(last: Layer, kind: str, *inputs: str, part: str = "", **attributes: Any) -> Layer:
-    """A layer in the place of `last`; a `part` before it has a name, and a result, of its own."""
-    name = f"{last.name}/{part}" if part else last.name
-    return layers[kind](*inputs, name=name, outputs=[name] if part else [], **attributes)
-
-
 def _scaled(last: Layer, kind: str, x: str, scale: float, **attributes: Any) -> list[Layer]:
     """scale * kind(x)"""
     if isclose(scale, 1, rel_tol=1e-6):
-        return [_named(last, kind, x, **attributes)]
-    part = _named(last, kind, x, part=kind.lower(), **attributes)
-    return [part, _named(last, "Power", part.name, scale=scale)]
+        return [named(last, kind, x, **attributes)]
+    part = named(last, kind, x, part=kind.lower(), **attributes)
+    return [part, named(last, "Power", part.name, scale=scale)]
 
 
 def hard_swish(v: View, last: Layer) -> Found | None:
     for x, gate in v.pairs(last):
         curve = v.made(gate, "HardSigmoid")
         if curve is not None and curve.inputs[0] == x:
-            return [_named(last, "HardSwish", x, alpha=curve.alpha, beta=curve.beta)], [curve]
+            return [named(last, "HardSwish", x, alpha=curve.alpha, beta=curve.beta)], [curve]
         clip = v.made(gate, "Clip", min=0.0)
         if clip is None or not 0 < clip.max < 1e6:
             continue
@@ -139,10 +78,10 @@ def swish(v: View, last: Layer) -> Found | None:
         if curve is None:
             continue
         if curve.inputs[0] == x:
-            return [_named(last, "Swish", x)], [curve]
+            return [named(last, "Swish", x)], [curve]
         source, scale, shift, inner = v.affine(curve.inputs[0])
         if source == x and shift == 0 and inner:
-            return [_named(last, "Swish", x, beta=scale)], [*inner, curve]
+            return [named(last, "Swish", x, beta=scale)], [*inner, curve]
     return None
 
 
@@ -247,7 +186,7 @@ def shuffle(v: View, last: Layer) -> Found | None:
     group = middle.shape[1]
     if isinstance(group, Dim):
         return None
-    return [_named(last, "ShuffleChannel", split.inputs[0], group=int(group))], [split, turn]
+    return [named(last, "ShuffleChannel", split.inputs[0], group=int(group))], [split, turn]
 
 
 def _same(a: Spec, b: Spec) -> bool:
@@ -282,7 +221,7 @@ def affine(v: View, last: Layer) -> Found | None:
     total = last.scale * scale
     total = 1.0 if isclose(total, 1, rel_tol=1e-6) else total
     joined = {"scale": total, "shift": last.shift + last.scale * shift, "power": last.power}
-    return [_named(last, "Power", x, **joined)], inner
+    return [named(last, "Power", x, **joined)], inner
 
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -295,4 +234,6 @@ PATTERNS: tuple[Pattern, ...] = (
     shuffle,
     product,
     affine,
+    attention,
+    heads,
 )

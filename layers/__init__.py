@@ -5,6 +5,7 @@ or window, OH OW of the output, K the length of a product's sum.
 """
 
 from . import activation as activation
+from . import attention as attention
 from . import binary as binary
 from . import boxes as boxes
 from . import cast as cast

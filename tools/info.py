@@ -74,6 +74,8 @@ def info(model: tuple[Path, ...], shape: tuple, device: str, threads: int | None
         say(f"memory of run  unknown: {found['plan_error']}")
     if found["tests"]:
         say(f"test vectors   {found['tests']}: fbnet check runs them")
+    if found["imported"]:
+        say(f"import         {_imported(found['imported'])}")
     for key, value in found["metadata"].items():
         say(f"{key:<14} {_brief(value)}")
 
@@ -103,7 +105,8 @@ def summary(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         "macs": sum(row["macs"] for row in rows),
         "clean_up": clean_up(net),
         "tests": len(net.tests),
-        "metadata": dict(net.metadata),
+        "imported": net.metadata.get("clean_up", {}),
+        "metadata": {key: value for key, value in net.metadata.items() if key != "clean_up"},
     }
 
 
@@ -120,6 +123,15 @@ def clean_up(net: Net) -> dict[str, Any]:
         "fused": {type: count for type, count in fused.items() if type},
         "parameters": sum(c.spec.size for c in lean.constants.values()),
     }
+
+
+def _imported(note: Mapping[str, Any]) -> str:
+    """What the importer made of the file's nodes."""
+    moved = [f"{type} {before} to {after}" for type, (before, after) in note["types"].items()]
+    text = f"{note['nodes']} nodes of the file became {note['layers']} layers"
+    if not moved:
+        return text
+    return f"{text}, {note['left']} when tidied: {', '.join(sorted(moved, key=str.lower))}"
 
 
 def _show_clean_up(found: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from ...engine.fixed import fixed
 from ...engine.format import importer
 from ...engine.net import Net
 from ...engine.tensor import Dim
+from ..clean import cleaned
 from ..labels import read_labels
 from . import detection, function, moving, norm, product, recurrent, window  # noqa: F401  they enter their types
 from .graph import Graph
@@ -102,6 +103,7 @@ def _net(graph: Graph, nodes: Sequence[Any], param: Path, metadata: Mapping[str,
     ends = [e for e in dict.fromkeys(ends) if e not in graph.inputs and e not in graph.constants]
     try:
         net = Net(graph.layers, graph.inputs, graph.constants, ends, name=param.stem, metadata=metadata)
+        net = cleaned(net, len(nodes))
     except FbnetError as error:
         raise ConversionError(f"{param}: {error}") from None
     loose = net.loosened()

@@ -74,20 +74,15 @@ def attention(s: Source) -> str:
     k = s.inputs[min(1, len(s.inputs) - 1)]
     v = s.inputs[-1]
     parts = [
-        _heads(s, s.computed(x), name, width, size, heads)
+        _projected(s, s.computed(x), name, width, size)
         for name, x, size in (("q", q, q_dim), ("k", k, k_dim), ("v", v, v_dim))
     ]
-    scaled = s.add("Power", parts[0], scale=s.number(6, 1 / sqrt(width // heads)))
-    chances = s.add("Softmax", s.add("MatMul", scaled, parts[1], transpose_b=True), axis=-1)
-    mixed = s.add("Permute", s.add("MatMul", chances, parts[2]), order=(0, 2, 1, 3))
-    joined = s.add("Flatten", mixed, axis=2)
+    y = s.add("Attention", *parts, heads=heads, scale=s.number(6, 1 / sqrt(width // heads)))
     w = s.weight("out_w", (q_dim, width), fan_in=width, tagged=True)
-    return s.add("InnerProduct", joined, w, s.weight("out_b", (q_dim,)), axis=2)
+    return s.add("InnerProduct", y, w, s.weight("out_b", (q_dim,)), axis=2)
 
 
-def _heads(s: Source, x: str, name: str, width: int, size: int, heads: int) -> str:
-    """x (N, T, size) times weights, as (N, heads, T, width / heads)."""
+def _projected(s: Source, x: str, name: str, width: int, size: int) -> str:
+    """x (N, T, size) times weights: (N, T, width)."""
     w = s.weight(f"{name}_w", (width, size), fan_in=size, tagged=True)
-    y = s.add("InnerProduct", x, w, s.weight(f"{name}_b", (width,)), axis=2)
-    split = s.add("Reshape", y, shape=(heads, width // heads), axis=2)
-    return s.add("Permute", split, order=(0, 2, 1, 3))
+    return s.add("InnerProduct", x, w, s.weight(f"{name}_b", (width,)), axis=2)

@@ -24,9 +24,7 @@ from ...engine.fixed import fixed
 from ...engine.format import importer
 from ...engine.net import Net
 from ...engine.tensor import Dim, Spec
-from ..layout import without_permutes
-from ..padding import without_pads
-from ..patterns import recovered
+from ..clean import cleaned
 from ..value import Node, Value
 from . import (  # noqa: F401  they enter their operators
     arithmetic,
@@ -135,7 +133,7 @@ def _convert(
     producer = f"{model.producer_name} {model.producer_version}".strip()
     about = f"{path.name}, ONNX opset {opset}" + (f", {producer}" if producer else "")
     net = g.net(path.stem, {"source": about})
-    return recovered(without_pads(without_permutes(net))), g.fixed_by
+    return cleaned(net, len(source.node)), g.fixed_by
 
 
 def _needed(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Node]:

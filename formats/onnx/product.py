@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 
 import numpy as np
 
-from ..arithmetic import binary, changed
+from ...engine.tensor import Dim
+from ..arithmetic import added_mask, binary, changed
 from ..graph import Graph
 from ..shape import permuted, reshaped
 from ..value import Node, Unsupported, Value, as_stored, dtype_name, is_floating, is_one
@@ -81,6 +83,28 @@ def reshaped_any(g: Graph, x: Value, shape: Sequence[int]) -> Value:
         return reshaped(g, x, shape)
     array = g.numbers(x).reshape(tuple(map(int, shape)))
     return Value(g.fresh(f"{x.name}/reshaped"), array.shape, array=array)
+
+
+@operator("Attention")
+def attention(
+    g: Graph, node: Node, q: Value, k: Value, v: Value, mask: Value | None = None, *more: Value
+) -> Value:
+    """The plain kind; others are what the operator's definition says."""
+    counts = {node.get(f"{name}_num_heads", 0) for name in ("q", "kv")}
+    unusual = ("is_causal", "softcap", "qk_matmul_output_mode", "left_window_size", "right_window_size")
+    if any(more) or len(node.outputs) > 1 or len(counts) > 1 or any(node.get(name, 0) for name in unusual):
+        raise Unsupported("is more than softmax(scale * q @ k.T + mask) @ v")
+    (count,) = counts if q.rank == 3 else (0,)
+    size = q.shape[-1] // (count or 1)
+    if not is_floating(q, k, v) or isinstance(size, Dim) or (q.rank == 4 and q.shape[1] != k.shape[1]):
+        raise Unsupported("groups of queries share keys")
+    if (
+        mask is not None and dtype_name(mask) == "bool"
+    ):  # a row in which nothing counts is 0 here, by ONNX's rule
+        if mask.array is None or not g.numbers(mask, "its mask").any(-1).all():
+            raise Unsupported(f"its mask {mask.name!r} may leave a row without keys")
+    scale = node.get("scale", 1 / sqrt(int(size)))
+    return g.add("Attention", q, k, v, mask and added_mask(g, mask), scale=scale, heads=count)
 
 
 # -- Einsum: operands are brought in line and multiplied two at a time --------------------------------------------

@@ -23,8 +23,7 @@ from ...engine.format import importer
 from ...engine.layer import Layer
 from ...engine.net import Net
 from ...engine.tensor import Dim, Spec
-from ..layout import without_permutes
-from ..padding import without_pads
+from ..clean import cleaned
 from . import arithmetic, mediapipe, moving, product, window  # noqa: F401  they enter their operators
 from .file import Model, load
 from .graph import Graph
@@ -59,7 +58,7 @@ def _convert(model: Model, path: Path) -> Net:
     g = Graph(model, MADE_BYTES + 16 * model.nbytes)
     g.walk()
     about = f"{path.name}, TensorFlow Lite" + (f", {model.description}" if model.description else "")
-    net = without_pads(without_permutes(g.net(path.stem, {"source": about})))
+    net = cleaned(g.net(path.stem, {"source": about}), len(model.operators))
     return _loosened(net, g.batch_by, g.sizes_by)
 
 

@@ -23,9 +23,7 @@ from ...engine.errors import CheckError, ConversionError, FbnetError, InputError
 from ...engine.fixed import fixed
 from ...engine.net import Net
 from ...engine.tensor import Spec
-from ..layout import without_permutes
-from ..padding import without_pads
-from ..patterns import recovered
+from ..clean import cleaned
 from . import (  # noqa: F401  they enter their operators
     activation,
     arithmetic,
@@ -153,7 +151,7 @@ def _finished(
         g.outputs = tuple(title for title, _ in results)
     net = g.net(name, {"source": f"{name}, torch {torch.__version__}"})
     try:
-        net = recovered(without_pads(without_permutes(net)))
+        net = cleaned(net, sum(n.op == "call_function" for n in exported.program.graph.nodes))
         net.specs()
     except FbnetError as error:
         raise type(error)(f"{name}: {error}") from None

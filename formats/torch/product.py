@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from ...engine.tensor import Dim
-from ..arithmetic import binary, powered
+from ..arithmetic import added_mask, binary, powered
 from ..shape import permuted, reshaped
 from ..value import Node, Unsupported, Value, as_stored
 from .graph import TorchGraph, operator
-
-FORBIDDEN = -1e30  # added to a score that must not count: finite, and its exponential is 0
 
 
 @operator("linear", last=lambda x, *more: 1)
@@ -73,25 +71,10 @@ def attention(
     if enable_gqa and not isinstance(q.shape[-3], Dim) and q.shape[-3] != k.shape[-3]:
         raise Unsupported("groups of queries share keys: repeat the keys in the module")
     factor = 1 / sqrt(int(q.shape[-1])) if scale is None else scale
-    scores = g.add("MatMul", powered(g, q, scale=factor), k, transpose_b=True)
     if is_causal:
-        rows, columns = (g.number(s) for s in scores.shape[-2:])
+        rows, columns = g.number(q.shape[-2]), g.number(k.shape[-2])
         mask = g.constant(np.tril(np.ones((rows, columns), bool)))
-    if mask is not None:
-        scores = _masked(g, scores, mask)
-    return g.add("MatMul", g.add("Softmax", scores, axis=scores.rank - 1), v)
-
-
-def _masked(g: TorchGraph, scores: Value, mask: Value) -> Value:
-    """The scores with what must not count far below the others; a mask of floats is added as it is."""
-    if mask.array is None:
-        if mask.spec is not None and mask.spec.dtype.name == "bool":
-            return g.add("Where", mask, scores, g.constant(np.float32(FORBIDDEN)))
-        return binary(g, "add", scores, mask)
-    numbers = g.numbers(mask)
-    if numbers.dtype == bool:
-        numbers = np.where(numbers, np.float32(0), np.float32(FORBIDDEN))
-    return binary(g, "add", scores, g.constant(np.maximum(as_stored(numbers), np.float32(FORBIDDEN))))
+    return g.add("Attention", q, k, v, mask and added_mask(g, mask), scale=factor)
 
 
 @operator("einsum")

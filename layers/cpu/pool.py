@@ -39,14 +39,21 @@ def bind_image(call: Call) -> dict:
     return dict(x=View("x", (n * c, h * w)), y=View("y", (n * c,)))
 
 
+def sees_all(call: Call) -> bool:
+    """Whether the window is the image: some files say so, others by a kernel of just that size."""
+    layer = call.layer
+    return layer.global_pooling or (
+        tuple(layer.kernel) == call.shape("x")[2:] and call.shape("y")[2:] == (1, 1) and not any(layer.pad)
+    )
+
+
 def serves(method: str, whole: bool):
     """The predicate of a kernel for this method, over windows or over the whole image."""
 
     def predicate(call: Call) -> bool | str:
-        layer = call.layer
-        if layer.method != method:
-            return f"its method is {layer.method!r}"
-        return layer.global_pooling == whole or f"global_pooling is {layer.global_pooling}"
+        if call.layer.method != method:
+            return f"its method is {call.layer.method!r}"
+        return sees_all(call) == whole or f"its window is {'the' if not whole else 'not the'} image"
 
     return predicate
 
