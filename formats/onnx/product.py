@@ -98,11 +98,9 @@ def attention(
     size = q.shape[-1] // (count or 1)
     if not is_floating(q, k, v) or isinstance(size, Dim) or (q.rank == 4 and q.shape[1] != k.shape[1]):
         raise Unsupported("groups of queries share keys")
-    if (
-        mask is not None and dtype_name(mask) == "bool"
-    ):  # a row in which nothing counts is 0 here, by ONNX's rule
-        if mask.array is None or not g.numbers(mask, "its mask").any(-1).all():
-            raise Unsupported(f"its mask {mask.name!r} may leave a row without keys")
+    truths = mask is not None and dtype_name(mask) == "bool"
+    if mask and truths and (mask.array is None or not mask.array.any(-1).all()):  # it is 0 there, by ONNX's rule
+        raise Unsupported(f"its mask {mask.name!r} may leave a row without keys")
     scale = node.get("scale", 1 / sqrt(int(size)))
     return g.add("Attention", q, k, v, mask and added_mask(g, mask), scale=scale, heads=count)
 
