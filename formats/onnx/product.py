@@ -99,7 +99,9 @@ def attention(
     if not is_floating(q, k, v) or isinstance(size, Dim) or (q.rank == 4 and q.shape[1] != k.shape[1]):
         raise Unsupported("groups of queries share keys")
     truths = mask is not None and dtype_name(mask) == "bool"
-    if mask and truths and (mask.array is None or not mask.array.any(-1).all()):  # it is 0 there, by ONNX's rule
+    if (
+        mask and truths and (mask.array is None or not mask.array.any(-1).all())
+    ):  # it is 0 there, by ONNX's rule
         raise Unsupported(f"its mask {mask.name!r} may leave a row without keys")
     scale = node.get("scale", 1 / sqrt(int(size)))
     return g.add("Attention", q, k, v, mask and added_mask(g, mask), scale=scale, heads=count)
