@@ -30,7 +30,10 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to name.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images run at once.")
 @click.option(
-    "--device", default="cpu", show_default=True, help="Where to run: cpu, cuda, or reference (slow)."
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="Where to run: cpu, cuda, reference (slow), or lib:./libnet.so.",
 )
 @click.option("--threads", type=click.IntRange(1), help="Threads; default: the cores there are.")
 @click.option(

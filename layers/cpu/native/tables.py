@@ -175,9 +175,11 @@ def _tensor(name: str, place: Place, spec: Spec, *, output: bool) -> str:
     if spec.ndim > 8:
         raise CompileError(f"tensor {name!r} is {spec}: a library's tensors have up to 8 axes")
     shape = ", ".join(map(str, map(int, spec.shape))) or "0"
+    given = spec.quantization
+    scale, zero = (given.scale[0], given.zero[0]) if given is not None and given.axis is None else (1.0, 0)
     return (
-        f"{{{_c_string(name)}, {_c_string(spec.dtype.name)}, 1.0f, 0, {int(output)}, {place.region}, {spec.ndim}, "
-        f"{place.offset}u, {spec.nbytes}u, {{{shape}}}}}"
+        f"{{{_c_string(name)}, {_c_string(spec.dtype.name)}, {float(scale)!r}f, {zero}, {int(output)}, "
+        f"{place.region}, {spec.ndim}, {place.offset}u, {spec.nbytes}u, {{{shape}}}}}"
     )
 
 

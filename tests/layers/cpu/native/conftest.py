@@ -15,6 +15,8 @@ from fbnet.layers.conv import Convolution
 from fbnet.layers.cpu.native.platforms import Compiler, compiler_for, platform_named
 from fbnet.layers.eltwise import Eltwise
 from fbnet.layers.pool import Pooling
+from fbnet.layers.quantize import Quantize
+from fbnet.layers.quantized import QuantizedConvolution, QuantizedEltwise
 from fbnet.layers.softmax import Softmax
 
 STRICT = ["-std=c99", "-O1", "-Wall", "-Wextra", "-pedantic", "-Werror"]
@@ -88,6 +90,30 @@ def small() -> Net:
         Softmax("mean", name="prob", axis=1),
     ]
     return Net(layers, {"x": ("N", 3, "H", "W")}, name="small")
+
+
+@pytest.fixture(scope="session")
+def whole() -> Net:
+    """x (1,3,17,15) -> y: a convolution, one for each channel, and a sum, in int8."""
+    rng = np.random.default_rng(0)
+
+    def weights(m: int, *rest: int) -> list[np.ndarray]:
+        w = rng.integers(-127, 128, (m, *rest), np.int8)
+        factors = rng.uniform(0.3, 1, m) / (74 * 74 * np.prod(rest) ** 0.5) * 60
+        return [w, rng.integers(-9000, 9000, m, np.int32), factors.astype(np.float32)]
+
+    around, scale = {"pad": (1, 1, 1, 1), "scale": 0.1}, 0.03
+    layers = [
+        Quantize("x", name="q", scale=(scale,), zero=(-5,)),
+        QuantizedConvolution("q", *weights(20, 3, 3, 3), name="first", x_zero=-5, zero=3, **around),
+        QuantizedConvolution(
+            "first", *weights(20, 1, 3, 3), name="depthwise", group=20, x_zero=3, zero=-7, **around
+        ),
+        QuantizedEltwise(
+            "first", "depthwise", name="y", x_zero=(3, -7), multiplier=(0.7, 0.4), scale=0.1, zero=1
+        ),
+    ]
+    return Net(layers, {"x": (1, 3, 17, 15)}, name="whole")
 
 
 @pytest.fixture(scope="session")

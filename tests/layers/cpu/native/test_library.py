@@ -78,8 +78,24 @@ def test_valgrind_finds_nothing_with_threads(compiler, example, linked, small, r
     assert "error -6: NN_Options.weights is not the file of weights that belongs to this library" in said
 
 
+def same_bits(net, target, compiler, emulator, example, linked, run, folder):
+    """An int8 net as a library for a target gives the bits of its definition."""
+    compile_library(net, folder / "int8", Wishes("int8", "static"), target)
+    program = linked(compiler, example, folder / "int8", folder / "int8" / "libint8.a", "-static")
+    x = np.random.default_rng(1).standard_normal((1, 3, 17, 15), dtype=np.float32)
+    x.tofile(folder / "x")
+    run(*emulator, program, "-o", folder / "y", folder / "x")
+    wanted = net.forward(x=x)["y"]
+    assert len(np.unique(wanted)) > 50
+    np.testing.assert_array_equal(np.fromfile(folder / "y", np.int8).reshape(wanted.shape), wanted)
+
+
+def test_int8_to_the_bit(compiler, whole, example, linked, run, tmp_path):
+    same_bits(whole, HERE, compiler, [], example, linked, run, tmp_path)
+
+
 @pytest.mark.parametrize(("target", "cc", "emulator"), FOREIGN, ids=[row[0] for row in FOREIGN])
-def test_lenet_on_other_processors(target, cc, emulator, example, linked, run, tool, tmp_path):
+def test_other_processors(target, cc, emulator, whole, example, linked, run, tool, tmp_path):
     """Debian: qemu-user and gcc-aarch64-linux-gnu, gcc-arm-linux-gnueabihf, gcc-riscv64-linux-gnu."""
     emulator, foreign = [tool(emulator[0]), *emulator[1:]], compiler_for(platform_named(target), tool(cc))
     compile_library(fbnet.load(LENET / "lenet.fbnet"), tmp_path, Wishes("lenet", "static"), target)
@@ -88,6 +104,7 @@ def test_lenet_on_other_processors(target, cc, emulator, example, linked, run, t
         said = run(*emulator, program, "-o", tmp_path / "out", image)
         assert re.search(rf"^[01]\.\d{{4}}  {digit}  \n", said, re.M)
         np.testing.assert_allclose(np.fromfile(tmp_path / "out", np.float32), wanted[0], 1e-5, 1e-6)
+    same_bits(whole, target, foreign, [*emulator], example, linked, run, tmp_path)
     weaker = {"riscv64-linux-gnu": "rv64", "armv7-linux-gnueabihf": "cortex-a8"}.get(target)
     if weaker:  # without vectors, and without a fused multiply-add
         said = run(emulator[0], "-cpu", weaker, program, image, expected=1)
