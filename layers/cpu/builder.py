@@ -145,6 +145,10 @@ class Builder:
             picked = self.ir.insert_element(picked, self.ir.extract_element(vector, number), at)
         return picked
 
+    def larger(self, x, y):
+        """The larger of each lane, of whole numbers."""
+        return self.ir.select(self.ir.icmp_signed(">", x, y), x, y)
+
     def multiply_add(self, x, y, z):
         """x * y + z in one instruction, or in two where llvm.fma would become a call of the C library."""
         if self.target.fma:

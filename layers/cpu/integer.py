@@ -64,3 +64,57 @@ def tile_whole(b: Builder, t, address):
             number = b.ir.add(b.ir.fptosi(t.at(i, j), b.int_vector), bias)
             t = t.put(i, j, b.ir.bitcast(number, b.vector))
     return t
+
+
+@operation("t(tiilll)")
+def tile_max_bytes(b: Builder, t, source, row_step, stride, rows, columns):
+    """t[i][0] = the largest of it and of the int8 in a window of rows × columns vectors, at source + i * stride
+    vectors; rows of windows lie row_step apart."""
+    return _windows(b, t, source, row_step, stride, (rows, columns), 8, b.larger, b.maximum)
+
+
+@operation("t(tiilll)")
+def tile_sum_bytes(b: Builder, t, source, row_step, stride, rows, columns):
+    """t[i][0] += the sum of the int8 in such a window, of at most 128 vectors."""
+    return _windows(b, t, source, row_step, stride, (rows, columns), 16, b.ir.add, b.ir.fadd)
+
+
+def _windows(b: Builder, t, source, row_step, stride: int, size: tuple[int, int], bits: int, join, take_in):
+    """Windows that lie side by side without a gap are one long vector of bytes, or of int16."""
+    together = t.rows if stride == 1 else 1
+    kind, wide = (
+        b.types.VectorType(b.types.IntType(k), together * b.lanes) for k in (8, bits)
+    )  # what is loaded, and what is joined
+    for start in range(0, t.rows, together):
+        found = None
+        for ky in range(size[0]):
+            row = b.offset(source, b.times(row_step, ky))
+            for kx in range(size[1]):
+                cell = b.load_at(b.offset(row, (start * stride + kx) * b.lanes), kind, 1)
+                cell = cell if bits == 8 else b.ir.sext(cell, wide)
+                found = cell if found is None else join(found, cell)
+        for k in range(together):
+            order = b.types.Constant(b.int_vector, list(range(k * b.lanes, (k + 1) * b.lanes)))
+            number = b.ir.sext(b.ir.shuffle_vector(found, found, order), b.int_vector)
+            t = t.put(start + k, 0, take_in(t.at(start + k, 0), b.ir.sitofp(number, b.vector)))
+    return t
+
+
+@operation("t(tf)")
+def tile_less(b: Builder, t, x):
+    """Every number of the tile less x."""
+    x = b.broadcast(x)
+    for i in range(t.rows):
+        for j in range(t.columns):
+            t = t.put(i, j, b.ir.fsub(t.at(i, j), x))
+    return t
+
+
+@operation("t(tf)")
+def tile_divide(b: Builder, t, x):
+    """Every number of the tile by x."""
+    x = b.broadcast(x)
+    for i in range(t.rows):
+        for j in range(t.columns):
+            t = t.put(i, j, b.ir.fdiv(t.at(i, j), x))
+    return t

@@ -24,6 +24,7 @@ from . import quantize as quantize
 from . import quantized_conv as quantized_conv
 from . import quantized_depthwise as quantized_depthwise
 from . import quantized_eltwise as quantized_eltwise
+from . import quantized_pool as quantized_pool
 from . import quantized_product as quantized_product
 from . import recurrent as recurrent
 from . import reduce as reduce

@@ -36,7 +36,15 @@ from .dots import (  # noqa: F401 (a kernel calls them by simd's name)
     tile_store_places,
     widen_bytes,
 )
-from .integer import load_bytes, store_bytes, tile_whole  # noqa: F401
+from .integer import (  # noqa: F401
+    load_bytes,
+    store_bytes,
+    tile_divide,
+    tile_less,
+    tile_max_bytes,
+    tile_sum_bytes,
+    tile_whole,
+)
 from .tiles import (  # noqa: F401 (a kernel calls them by simd's name)
     tile,
     tile_add_blocks,

@@ -4,7 +4,7 @@ from fbnet.layers.concat import Concat, Slice
 from fbnet.layers.layout import Reorder
 from fbnet.layers.moving import DepthToSpace, StridedSlice
 from fbnet.layers.quantize import Dequantize, Quantize, Requantize, Table
-from fbnet.layers.quantized import QuantizedEltwise
+from fbnet.layers.quantized import QuantizedEltwise, QuantizedPooling
 from fbnet.layers.reshape import Flatten, Pad, Permute, ShuffleChannel
 from fbnet.layers.resize import Resize
 
@@ -34,6 +34,30 @@ def cases(case):
             operation=operation, x_zero=zeros, multiplier=factors, scale=1.0, zero=-9, low=-100
         )
 
+    def pool(shape, method, size, **attributes):
+        more = dict(kernel=(size, size)) if size else dict(global_pooling=True)
+        layer = QuantizedPooling(
+            method=method, x_zero=7, multiplier=1.3, scale=1.0, zero=-9, **more, **attributes
+        )
+        return quantized(layer, shape)
+
+    around, halved = dict(pad=(1, 1, 1, 1)), dict(stride=(2, 2))
+    pools = [
+        *[
+            pool(shape, method, size, **flags)
+            for method in ("max", "average")
+            for shape, size, flags in (
+                ((2, 37, 9, 13), 3, around),
+                ((1, 37, 13, 127), 3, halved | dict(ceil=True)),
+                ((1, 13, 7, 5), 3, around | halved | dict(high=50)),
+                ((2, 37, 7, 13), 0, {}),
+                ((1, 7, 1, 1), 0, {}),
+            )
+        ],
+        pool((1, 3, 20, 23), "max", 5, pad=(2, 1, 2, 3)),
+        pool((1, 3, 20, 23), "average", 5, stride=(1, 3), pad=(2, 1, 2, 3), count_pad=False),
+        pool((1, 16, 4, 4), "max", 1),
+    ]
     moving = [
         Reorder(),
         Flatten(),
@@ -49,6 +73,7 @@ def cases(case):
         Slice(outputs=["a", "b", "c"], axis=3, points=(3, 5)),
     ]
     return [
+        *pools,
         *[quantized(layer, (2, 36, 7, 13)) for layer in moving],
         quantized(Reorder(), (1, 19, 1, 3)),
         quantized(Concat(), *[(2, c, 7, 3) for c in (16, 32, 7)], whole=(0, 1, 2)),
