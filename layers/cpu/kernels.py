@@ -22,8 +22,10 @@ from . import order as order
 from . import pool as pool
 from . import quantize as quantize
 from . import quantized_conv as quantized_conv
+from . import quantized_deconv as quantized_deconv
 from . import quantized_depthwise as quantized_depthwise
 from . import quantized_eltwise as quantized_eltwise
+from . import quantized_matmul as quantized_matmul
 from . import quantized_pool as quantized_pool
 from . import quantized_product as quantized_product
 from . import recurrent as recurrent

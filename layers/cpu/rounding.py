@@ -30,3 +30,19 @@ def range_of(dtype: str) -> tuple[int, int]:
     """(lowest, highest) number of an integer dtype."""
     info = np.iinfo(dtypes[dtype].storage)
     return int(info.min), int(info.max)
+
+
+def as_bytes(acc, v, low, high, zero):
+    return rounded(v, low, high, zero)
+
+
+def as_reals(acc, v, low, high, zero):
+    return v
+
+
+def as_sums(acc, v, low, high, zero):
+    return acc
+
+
+# what a layer with an attribute `to` writes of a sum and what that stands for
+RESULT = {"int8": as_bytes, "fp32": as_reals, "int32": as_sums}

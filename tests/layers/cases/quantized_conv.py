@@ -2,18 +2,23 @@
 bits."""
 
 import numpy as np
-from fbnet.layers.quantized import QuantizedConvolution, QuantizedInnerProduct
+from fbnet.layers.quantized import (
+    QuantizedConvolution,
+    QuantizedDeconvolution,
+    QuantizedInnerProduct,
+    QuantizedMatMul,
+)
 
 FULL, BIAS, SMALL = (-128, 127), (-9000, 9000), (-255, 255)
 
 
 def cases(case):
-    def weighted(layer, x, w, slope=False, residual=None, wide=False, heavy=False, **flags):
+    def weighted(layer, x, w, slope=False, residual=None, wide=False, heavy=False, m=0, **flags):
         """Multipliers are such that results fill int8's range, and a little more.
 
         heavy  one bias is so large that float32 does not hold it
         """
-        m, products = w[0], int(np.prod(w[1:]))
+        m, products = m or w[0], int(np.prod(w[1:]))
         spread = 60 / (74 * (148 if wide else 74) * products**0.5)
         dtypes = {0: "int8", 1: "int16" if wide else "int8", 2: "int32"} | ({5: "int8"} if residual else {})
         given = {3: np.linspace(0.5, 1.5, m) * spread}
@@ -31,6 +36,17 @@ def cases(case):
     def product(x, w, **flags):
         wiring = {k: flags.pop(k) for k in ("slope", "residual", "wide", "heavy") if k in flags}
         return weighted(QuantizedInnerProduct(scale=1.0, zero=5, x_zero=-9, **flags), x, w, **wiring)
+
+    def deconv(x, w, m, **flags):
+        wiring = {k: flags.pop(k) for k in ("slope", "residual", "wide") if k in flags}
+        layer = QuantizedDeconvolution(scale=1.0, zero=-3, x_zero=7, **flags)
+        return weighted(layer, x, w, m=m, **wiring)
+
+    def matmul(a, b, **flags):
+        layer = QuantizedMatMul(a_zero=5, b_zero=-9, multiplier=2e-3, scale=1.0, zero=3, **flags)
+        return case(
+            layer, a, b, dtypes={0: "int8", 1: "int8"}, ranges={0: FULL, 1: FULL}, exact=True, batch=False
+        )
 
     around = {"pad": (1, 1, 1, 1)}
     return [
@@ -63,4 +79,22 @@ def cases(case):
         product((7, 3, 5, 5), (130, 75), slope=True, residual=(7, 130)),
         product((5, 13, 7), (7, 7), axis=2, wide=True),
         product((4, 64), (16, 64), to="int32"),
+        deconv((2, 3, 7, 13), (3, 5, 4, 4), 5, stride=(2, 2), **around),
+        deconv(
+            (1, 4, 7, 1),
+            (4, 3, 3, 3),
+            6,
+            group=2,
+            stride=(1, 2),
+            dilation=(2, 3),
+            slope=True,
+            residual=(1, 6, 11, 7),
+        ),
+        deconv(
+            (1, 7, 5, 5), (7, 1, 3, 3), 7, group=7, stride=(2, 2), output_pad=(1, 1), wide=True, to="fp32"
+        ),
+        matmul((1, 1), (1, 1)),
+        matmul((2, 1, 7, 127), (3, 127, 13)),
+        matmul((7, 13), (13, 40), to="fp32"),
+        matmul((2, 7, 13), (2, 13, 5), to="int32"),
     ]

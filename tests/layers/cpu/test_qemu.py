@@ -18,6 +18,8 @@ from fbnet.layers.cpu import target
 from fbnet.layers.inner_product import InnerProduct
 from fbnet.layers.matmul import MatMul
 from fbnet.layers.pool import Pooling
+from fbnet.layers.quantize import Quantize
+from fbnet.layers.quantized import QuantizedConvolution, QuantizedEltwise, QuantizedPooling
 from fbnet.layers.softmax import Softmax
 
 TOOLS = {
@@ -96,7 +98,8 @@ def emulated(plan: Plan, inputs: dict[str, np.ndarray], folder: Path) -> dict[st
     found = {}
     for name in plan.net.outputs:
         place, spec = plan.tensors[name]
-        found[name] = after[place.offset : place.offset + spec.nbytes].view(np.float32).reshape(spec.shape)
+        stored = after[place.offset : place.offset + spec.nbytes].view(spec.dtype.storage)
+        found[name] = stored.reshape(spec.shape)
     return found
 
 
@@ -148,3 +151,26 @@ def test_products_pooling_and_softmax(aarch64, tmp_path):
     wanted = net.forward(x=x)
     for name, found in emulated(plan, {"x": x}, tmp_path).items():
         np.testing.assert_allclose(found, wanted[name], 2e-5, 2e-5)
+
+
+def test_bytes(aarch64, tmp_path):
+    """The same bits: rounding, packing and widening are other instructions there."""
+    w, b = RNG.integers(-127, 128, (10, 1, 3, 3)), RNG.integers(-999, 1000, 10)
+    kept = dict(scale=0.1, zero=5, x_zero=5)
+    layers = [
+        Quantize("x", name="q", scale=(0.02,), zero=(5,)),
+        QuantizedConvolution(
+            "q", w.astype(np.int8), b.astype(np.int32), array(10) ** 2 * np.float32(0.002), name="conv",
+            group=10, pad=(1, 1, 1, 1), **kept,
+        ),
+        QuantizedPooling("conv", name="largest", kernel=(3, 3), pad=(1, 1, 1, 1), **kept),
+        QuantizedPooling("conv", name="mean", kernel=(3, 3), pad=(1, 1, 1, 1), method="average", **kept),
+        QuantizedEltwise("largest", "mean", name="sum", scale=0.1, zero=-3, x_zero=(5, 5), multiplier=(0.7, 0.4)),
+    ]  # fmt: skip
+    x = array(1, 10, 13, 9)
+    net = Net(layers, {"x": x.shape}, outputs=["q", "conv", "sum"])
+    plan = plan_as_written(net, devices["cpu"], "fp32", 2, {"x": x.shape})
+    wanted = net.forward(x=x)
+    for name, found in emulated(plan, {"x": x}, tmp_path).items():
+        assert wanted[name].std() > 10
+        np.testing.assert_array_equal(found, wanted[name])

@@ -1,0 +1,65 @@
+"""QuantizedDeconvolution on the cpu: every plane of y gathers what the taps of its filters spread into it, as int32."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...engine.kernel import Call, Scratch, Stage, kernel
+from ..quantized import QuantizedDeconvolution
+from . import simd
+from .rounding import RESULT, as_bytes, limits_of
+
+result = as_bytes  # of a variant
+
+
+def bind(call: Call) -> Stage:
+    layer, (_, _, oh, ow) = call.layer, call.shape("y")
+    return Stage(
+        dict(
+            residual=call.flat("residual"), room=Scratch((call.threads, oh, ow), "int32"),
+            stride_h=layer.stride[0], stride_w=layer.stride[1], dilation_h=layer.dilation[0],
+            dilation_w=layer.dilation[1], top=layer.pad[0], left=layer.pad[1], residual_zero=float(layer.residual_zero),
+        ) | limits_of(call),
+        function=simd.variant(gather_taps, result=RESULT[layer.to]),
+    )  # fmt: skip
+
+
+@kernel(QuantizedDeconvolution, device="cpu", dtype="int8", bind=bind)
+def gather_taps(
+    x, w, b, multiplier, slope, residual, y, room, group, stride_h, stride_w, dilation_h, dilation_w, top, left,
+    x_zero, residual_zero, residual_multiplier, low, high, zero, ith, nth,
+):  # fmt: skip
+    """Threads share the planes of y."""
+    n, m, oh, ow = y.shape
+    _, c, h, width = x.shape
+    _, per_group, kh, kw = w.shape
+    for plane in range(n * m * ith // nth, n * m * (ith + 1) // nth):
+        image, out = plane // m, plane % m
+        start = out // per_group * (c // group)
+        for oy in range(oh):
+            for ox in range(ow):
+                room[ith, oy, ox] = b[out]
+        for channel in range(start, start + c // group):
+            for ky in range(kh):
+                for kx in range(kw):
+                    tap = w[channel, out % per_group, ky, kx]
+                    shift = kx * dilation_w - left
+                    # the places of x whose tap kx is in y
+                    first = max(0, (stride_w - 1 - shift) // stride_w)
+                    last = min(width, (ow - 1 - shift) // stride_w + 1)
+                    for iy in range(h):
+                        oy = iy * stride_h + ky * dilation_h - top
+                        if 0 <= oy < oh:
+                            for ix in range(first, last):
+                                added = tap * (x[image, channel, iy, ix] - x_zero)
+                                room[ith, oy, ix * stride_w + shift] += added
+        for oy in range(oh):
+            for ox in range(ow):
+                acc = room[ith, oy, ox]
+                v = np.float32(acc) * multiplier[out]
+                if residual.size > 0:
+                    there = np.float32(residual[(plane * oh + oy) * ow + ox])
+                    v += (there - residual_zero) * residual_multiplier
+                if slope.size > 0:
+                    v = v * slope[out] if v < np.float32(0) else v
+                y[image, out, oy, ox] = result(acc, v, low, high, zero)

@@ -1,0 +1,88 @@
+"""Integer layers give the reference's bits whatever the processor: every case on one of its machine levels, and what
+rounds, packs and widens on each of them.
+"""
+
+import numpy as np
+import pytest
+from fbnet.engine.check import check_layer
+from fbnet.engine.compile import compile_net
+from fbnet.engine.device import devices
+from fbnet.engine.net import Net
+from fbnet.layers.concat import Concat
+from fbnet.layers.layout import Reorder
+from fbnet.layers.quantize import Dequantize, Quantize, Requantize
+from fbnet.layers.quantized import QuantizedConvolution, QuantizedEltwise, QuantizedPooling
+from fbnet.layers.resize import Resize
+
+RNG = np.random.default_rng(0)
+
+
+def whole(*shape, low=-128, high=127, dtype=np.int8):
+    return RNG.integers(low, high + 1, shape).astype(dtype)
+
+
+def test_every_case_to_the_bit(case, some_level):
+    if case.exact:
+        checks = check_layer(case.layer, *case.arrays(), device_names=["cpu"], tolerance=0)
+        assert all(check.error == 0 for check in checks)
+
+
+def test_halves_are_rounded_to_even(level):
+    x = np.concatenate([np.arange(-140, 140, 0.5), [np.nan, np.inf, -np.inf, 1e9, -1e9, -0.0]]).astype(
+        np.float32
+    )
+    q = Quantize(scale=(1.0,), zero=(3,))
+    assert check_layer(q, x, device_names=["cpu"], tolerance=0)
+    image = np.resize(x, (1, 2 * devices["cpu"].lanes, 5, 41))
+    checks = check_layer(q, image, device_names=["cpu"], tolerance=0)
+    assert {"quantize", "quantize_into_blocks"} <= {check.kernel.split("/")[-1] for check in checks}
+
+
+def network():
+    """int8 from end to end: nothing is brought into another order but the picture."""
+    w, one, few = whole(32, 1, 3, 3, low=-127), whole(48, 32, 1, 1, low=-127), whole(32, 3, 3, 3, low=-127)
+    kept = dict(x_zero=-7, zero=-7)
+
+    def bias(m):
+        return whole(m, low=-999, high=999, dtype=np.int32)
+
+    def scales(m, products):
+        return RNG.uniform(0.5, 1.5, m).astype(np.float32) / np.float32(90 * products**0.5)
+
+    return [
+        Quantize("x", name="q", scale=(0.02,), zero=(-7,)),
+        QuantizedConvolution("q", few, bias(32), scales(32, 27), name="stem", scale=0.1, pad=(1, 1, 1, 1), **kept),
+        QuantizedConvolution(
+            "stem", w, bias(32), scales(32, 9), name="dw", scale=0.1, group=32, pad=(1, 1, 1, 1), low=-7, **kept
+        ),
+        QuantizedConvolution("dw", one, bias(48), scales(48, 32), None, None, name="pw", scale=0.1, **kept),
+        QuantizedPooling("pw", name="pool", scale=0.1, kernel=(2, 2), stride=(2, 2), **kept),
+        Resize("pool", name="up", scale=(2, 2)),
+        QuantizedEltwise(
+            "up", "pw", name="sum", scale=0.2, zero=4, x_zero=(-7, -7), multiplier=(0.5, 0.5)
+        ),
+        Requantize("dw", name="again", x_zero=-7, multiplier=0.5, scale=0.2, zero=4),
+        Concat("sum", "again", name="both"),
+        QuantizedPooling(
+            "both", name="mean", scale=0.2, x_zero=4, zero=4, method="average", global_pooling=True
+        ),
+        Dequantize("mean", name="y", scale=(0.2,), zero=(4,)),
+    ]  # fmt: skip
+
+
+def test_a_network_stays_in_blocks(level):
+    net = Net(network(), {"x": (2, 3, 14, 18)})
+    x = RNG.standard_normal((2, 3, 14, 18)).astype(np.float32)
+    for threads in (1, 3):
+        plan = compile_net(net, threads=threads, shapes={"x": x.shape})
+        kinds = [step.kernel.split("/")[2] for step in plan.steps]
+        assert "Reorder" not in kinds and "reference" not in {step.kernel for step in plan.steps}
+        with plan.session() as session:
+            np.testing.assert_array_equal(session.run({"x": x})["y"], net.forward(x=x)["y"])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int16", "int64"])
+def test_numbers_of_any_size_are_brought_into_blocks(dtype, level):
+    x = RNG.integers(0, 2 if dtype == "bool" else 30000, (2, 19, 5, 7)).astype(dtype)
+    checks = check_layer(Reorder(), x, device_names=["cpu"], tolerance=0)
+    assert {"block", "unblock"} <= {check.kernel.split("/")[-1] for check in checks}
