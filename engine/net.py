@@ -205,6 +205,21 @@ class Net:
 
         return compile_net(self, device, dtype, threads, shapes, **wishes)
 
+    def quantize(self, samples: Any, method: str = "mse", **wishes: Any) -> Net:
+        """This net with integer layers, calibrated on samples of what it is for; some tens are enough.
+
+        samples    arrays, or dicts of arrays by input name; what a run of this net takes
+        method     how ranges are chosen: "mse", "minmax", "percentile" or "entropy"
+        labels     the right class of each sample
+        max_drop   points of top-1 that may be lost: layers stay in fp32 until it is met
+        and more   see engine/quantize
+
+        Raises InputError, NetError, QuantizationError.
+        """
+        from .quantize import quantize_net
+
+        return quantize_net(self, samples, method, **wishes).net
+
     # -- shapes --------------------------------------------------------------------------------------------
 
     def specs(self, shapes: Mapping[str, Shape] | None = None) -> dict[str, Spec]:

@@ -19,6 +19,7 @@ from . import fold as fold
 from . import gather as gather
 from . import image as image
 from . import inner_product as inner_product
+from . import integers as integers
 from . import layout as layout
 from . import lstm_unit as lstm_unit
 from . import matmul as matmul

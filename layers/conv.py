@@ -67,7 +67,7 @@ class Convolution(Layer):
     def reference(self, x, w, b=None, residual=None):
         n, c = x.shape[:2]
         m, _, kh, kw = w.shape
-        windows = self._windows(x, (kh, kw))
+        windows = self.windows(x, (kh, kw))
         oh, ow = windows.shape[2:4]
         filters = w.reshape(self.group, m // self.group, c // self.group * kh * kw)
         y = np.empty((n, m, oh, ow), x.dtype)
@@ -82,7 +82,7 @@ class Convolution(Layer):
             y += residual
         return activated(y, self.activation, self.activation_args)
 
-    def _windows(self, x: np.ndarray, kernel: tuple[int, int]) -> np.ndarray:
+    def windows(self, x: np.ndarray, kernel: tuple[int, int]) -> np.ndarray:
         """What the filter sees at each place, without a copy: (N, C, OH, OW, KH, KW)."""
         (sh, sw), (dh, dw), (top, left, bottom, right) = self.stride, self.dilation, self.pad
         padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
