@@ -31,6 +31,7 @@ else:
         FileError,
         InputError,
         NetError,
+        QuantizationError,
         RegistryError,
         ShapeError,
     )
@@ -71,6 +72,7 @@ else:
         "Net",
         "NetError",
         "Plan",
+        "QuantizationError",
         "RegistryError",
         "Session",
         "ShapeError",

@@ -9,6 +9,7 @@
     ├── ConversionError      a source model holds what we cannot express; lists all of it
     ├── CompileError         no kernel, or a kernel that cannot be compiled
     ├── DeviceError          a device or session used wrongly
+    ├── QuantizationError    no integer net keeps within the budget; its table says what each layer costs
     ├── FetchError           what has to come over the network cannot: no network, no client, no such package
     ├── CheckError           a result that differs from what defines it
     └── InputError           what the caller handed in: an image, an option, a tensor's name
@@ -18,9 +19,10 @@ A message says who, got, wanted, and what to do, in one line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
+from typing import Any
 
 
 class FbnetError(Exception):
@@ -61,6 +63,14 @@ class CompileError(FbnetError, RuntimeError):
 
 class DeviceError(FbnetError, RuntimeError):
     """A device or a session was used wrongly, or failed."""
+
+
+class QuantizationError(FbnetError, ArithmeticError):
+    """No integer net loses as little as was asked for. `table` has a row for each layer: its error, time and share."""
+
+    def __init__(self, message: str, table: Sequence[Mapping[str, Any]] = ()):
+        self.table = tuple(table)
+        super().__init__(message)
 
 
 class FetchError(FbnetError, OSError):

@@ -70,7 +70,9 @@ class _Weighing(Weighing):
         made = twin(*inputs, name=layer.name, outputs=[written], **attributes)
         return [made, *([rest] if rest else [])]
 
-    def _limits(self, node: Node, at: Site, sy: float, zero: int) -> tuple[int, int, np.ndarray | None, Layer | None]:
+    def _limits(
+        self, node: Node, at: Site, sy: float, zero: int
+    ) -> tuple[int, int, np.ndarray | None, Layer | None]:
         """(low, high, slope, a layer that must follow) of the activation: limits of int8, or slopes of fp32."""
         kind, args, follower = _activation(node)
         channels = len(at.weights(node).b)
@@ -86,7 +88,12 @@ class _Weighing(Weighing):
             return low, high, None, None
         if kind == "Clip" and follower is None:
             y, summed = node.outputs[0], f"{node.name}.sum"
-            return -128, 127, None, layers["Clip"](summed, name=f"{node.name}.clip", outputs=[y], min=args[0], max=args[1])
+            return (
+                -128,
+                127,
+                None,
+                layers["Clip"](summed, name=f"{node.name}.clip", outputs=[y], min=args[0], max=args[1]),
+            )
         return -128, 127, None, follower
 
     def sums(self, layer, x, w, b, residual):
@@ -198,9 +205,16 @@ class _Norm(Integer):
             return None
         scale, shift = (np.broadcast_to(np.asarray(f, np.float32), (int(x.shape[1]),)) for f in found)
         w = np.ascontiguousarray(scale.reshape(-1, 1, 1, 1))
-        arrays = [Tensor(f"{layer.name}.{k}", data=np.ascontiguousarray(a)) for k, a in (("factor", w), ("shift", shift))]
+        arrays = [
+            Tensor(f"{layer.name}.{k}", data=np.ascontiguousarray(a))
+            for k, a in (("factor", w), ("shift", shift))
+        ]
         group = int(x.shape[1])
-        return [layers["Convolution"](layer.inputs[0], *arrays, name=layer.name, outputs=layer.outputs, group=group)]
+        return [
+            layers["Convolution"](
+                layer.inputs[0], *arrays, name=layer.name, outputs=layer.outputs, group=group
+            )
+        ]
 
     def factors(self, layer: Layer, constants: list) -> tuple | None:
         """(scale, shift), a number a channel each, or None."""
@@ -245,7 +259,9 @@ class IntegerScale(_Norm):
         if missing:
             name = f"{node.name}.gate"
             made.append(
-                layers["Reshape"](factor, name=name, outputs=[name], shape=(1,) * missing, axis=-1, num_axes=0)
+                layers["Reshape"](
+                    factor, name=name, outputs=[name], shape=(1,) * missing, axis=-1, num_axes=0
+                )
             )
             factor = name
         return [*made, _eltwise(node, at, "prod", [source, factor], [x, gate], [1.0, 1.0])]

@@ -1,41 +1,23 @@
 """quantize: fp32 Net -> Net of integer layers, calibrated on samples.
 
-    small = net.quantize(samples)
+    small = net.quantize(samples, max_drop=0.5)
 
-The road: samples (checked, prepared as images are) -> observe (how each tensor's numbers lie) -> ranges (what int8 is
-to cover) -> convert (integer layers, by the rules that layers/integers.py has for each type).
+The road: samples (checked, prepared as images are) -> observation (how each tensor's numbers lie) -> ranges (what int8
+is to cover) -> equalise and correction (weights that suffer less) -> convert (integer layers, by the rules that
+layers/integers.py has for each type) -> quality (beside fp32) -> budget (layers that go back to fp32).
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import InputError
 from ..net import Net
-from ..part import pieces
-from .convert import Builder, kept_in_float, nodes_of, prepared, quantizations, tensors_of
-from .correction import correct
-from .equalise import equalised
-from .observation import Seen, observe
-from .ranges import methods
-from .samples import body_index, batches, body_samples, check_constants, checked_samples
-
-CORRECTED = 8  # samples a batch of those that weights are corrected on
-
-
-@dataclass
-class Quantized:
-    """What a quantizer made.
-
-    net     the integer net
-    floats  layer -> why it stays in fp32
-    """
-
-    net: Net
-    floats: dict[str, str]
-    seen: dict[str, Seen] = field(repr=False, default_factory=dict)
+from .budget import Budget
+from .quality import Labels
+from .quantizer import Made, Quantizer, Recipe
+from .samples import FEW
 
 
 def quantize_net(
@@ -43,40 +25,40 @@ def quantize_net(
     samples: Any,
     method: str = "mse",
     *,
+    labels: Labels | None = None,
+    max_drop: float | None = None,
+    max_error: float | None = None,
+    most_float: float = 0.5,
     keep: Collection[str] = (),
     equalise: bool = True,
     bias: bool = True,
     adaptive: bool = True,
-) -> Quantized:
-    """See Net.quantize."""
-    methods[method]
-    check_constants(net)
-    given = body_samples(net, checked_samples(net, samples))
-    found = pieces(net)
-    at = body_index(net)
-    lean = prepared(found[at])
-    specs = lean.specs()
-    nodes = nodes_of(lean)
-    floats = kept_in_float(lean, nodes, specs, keep)
-    wanted = tensors_of(lean, nodes, floats)
-    if not wanted:
-        raise InputError(f"{net.name} has no layer that integers could compute")
-    seen = observe(lean, wanted, given)
-    if equalise:
-        lean = equalised(lean, nodes, specs, floats, seen)
-        nodes = nodes_of(lean)
-        seen = observe(lean, wanted, given)
-    builder = Builder(lean, nodes, floats, quantizations(lean, nodes, floats, seen, method), specs)
-    if bias or adaptive:
-        correct(builder, list(batches(given, CORRECTED)), bias=bias, adaptive=adaptive)
-    for node in nodes:
-        builder.add(node)
-    body = builder.finished()
-    return Quantized(_joined(net, found, at, body), floats, seen)
+    calibrate: int = 64,
+) -> Made:
+    """The integer net, and what is known of it.
 
+    samples     arrays, or dicts of arrays by input name: some tens of typical ones. With fewer than 8 a warning says
+                that ranges are a guess, and each is widened to what was seen: method "minmax"
+    method      of choosing ranges: "mse", "minmax", "percentile", "entropy"
+    labels      the right class of each sample, or the right ones
+    max_drop    points of top-1 that may be lost; without labels, of agreement with fp32
+    max_error   relative error of the outputs that is allowed: 0.1 is 10 %
+    most_float  the largest share of the multiply-adds that may stay in fp32 for that
+    keep        layers that stay in fp32 in any case
+    equalise, bias, adaptive, calibrate    see Recipe
 
-def _joined(net: Net, found: tuple[Net, ...], at: int, body: Net) -> Net:
-    """The net with one of its pieces replaced."""
-    layers = [layer for i, piece in enumerate(found) for layer in (body if i == at else piece).layers]
-    constants = dict(net.constants) | dict(body.constants)
-    return net.replace(layers=layers, constants=constants, tests=(), plans={})
+    Raises InputError, NetError, RegistryError for an unknown method or layer, QuantizationError.
+    """
+    listed = samples if samples is None or hasattr(samples, "__len__") else list(samples)
+    if listed is not None and not hasattr(listed, "keys") and 0 < len(listed) < FEW:
+        how = f"{len(listed)} sample{'s' * (len(listed) > 1)}: give some tens"
+        warnings.warn(f"{net.name} is calibrated with only {how}; ranges are all that was seen", stacklevel=3)
+        method = "minmax"
+    recipe = Recipe(method, equalise, bias, adaptive, calibrate)
+    made = Quantizer(net, listed, recipe, labels).made(keep, Budget(max_drop, max_error, most_float))
+    told = {
+        "method": recipe.method, "equalise": equalise, "bias": bias, "adaptive": adaptive,
+        "quality": made.quality.described(), "float_share": made.float_share, "floats": made.floats,
+    }  # fmt: skip
+    made.net = made.net.replace(metadata=dict(net.metadata) | {"quantization": told})
+    return made

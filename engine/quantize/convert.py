@@ -1,7 +1,8 @@
-"""convert: an fp32 net and what is known of its tensors -> a net of integer layers, with Quantize and Dequantize between.
+"""convert: an fp32 net and what is known of its tensors -> a net of integer layers.
 
 The road: `prepared` (rewritten, fused, apart again what integers do apart) -> `nodes_of` (layers with the activations
-that go with them) -> `kept_in_float` (which stay in fp32, and why) -> `quantizations` (of every int8 tensor) -> Builder.
+that go with them) -> `kept_in_float` (which stay in fp32, and why) -> `quantizations` (of every int8 tensor) ->
+Builder, which puts Quantize and Dequantize between.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from .rules import Node, Weighing, Weights, rule_of
 
 ASKED = "asked for"
 FIRST, LAST = "before the first weighted layer", "after the last weighted layer"
-LARGEST_BIAS = 1 << 30  # of what int32 holds, one half; the sum of products has the other. docs/integer-specification.md
+LARGEST_BIAS = (
+    1 << 30
+)  # of what int32 holds, one half; the sum of products has the other. docs/integer-specification.md
 
 
 def prepared(net: Net) -> Net:
-    """The net with its rewrites applied, in the layers that have the best rules. Tensors that are left keep their names."""
+    """The net rewritten, in the layers that have the best rules. Tensors that are left keep their names."""
     for _ in range(2):
         net = apply(net)
         specs = net.specs()
@@ -76,9 +79,13 @@ def kept_in_float(
     known = {layer.name: node.name for node in nodes for layer in node.layers}
     for name in keep:
         if name not in known:
-            raise RegistryError(f"{net.name} has no layer {name!r} to keep in float.{did_you_mean(name, known)}")
+            raise RegistryError(
+                f"{net.name} has no layer {name!r} to keep in float.{did_you_mean(name, known)}"
+            )
     asked = {known[name]: keep[name] if isinstance(keep, Mapping) else ASKED for name in keep}
-    found = {node.name: reason for node in nodes if (reason := asked.get(node.name) or _why_not(node, net, specs))}
+    found = {
+        node.name: reason for node in nodes if (reason := asked.get(node.name) or _why_not(node, net, specs))
+    }
     heavy = {
         node.name
         for node in nodes
@@ -150,7 +157,7 @@ def quantizations(
     for node in nodes:
         for name in node.layer.inputs:
             readers.setdefault(name, []).append(node)
-    found = {}
+    found: dict[str, Quantization] = {}
     for group in groups_of(net, nodes, floats):
         histogram = united([seen[name].histogram for name in group])
         after = readers.get(group[0], [])
@@ -164,6 +171,7 @@ def quantizations(
 class Builder:
     """Makes the integer net, node after node; what rules see of it is `Site`.
 
+    direct   a weighted layer that no integer layer reads gives fp32 itself, unrounded
     decided  layer name -> Weights that were decided already; others are rounded to nearest
     """
 
@@ -174,9 +182,10 @@ class Builder:
         floats: Collection[str],
         quantizations: Mapping[str, Quantization],
         specs: Mapping[str, Spec],
+        direct: bool = True,
     ):
         self.net, self.nodes, self.floats, self.specs = net, nodes, floats, specs
-        self.quantizations = quantizations
+        self.quantizations, self.direct = quantizations, direct
         self.decided: dict[str, Weights] = {}
         self.layers: list[Layer] = []
         self.constants: dict[str, Tensor] = {}
@@ -195,7 +204,8 @@ class Builder:
     def is_int8(self, node: Node) -> bool:
         """Whether an integer node gives int8: some other reads it so, or it can give nothing else."""
         rule = rule_of(node.layer)
-        return rule is not None and (not rule.weighted or bool(self._wanted & set(node.outputs)))
+        direct = self.direct and rule is not None and rule.weighted
+        return not direct or bool(self._wanted & set(node.outputs))
 
     def add(self, node: Node) -> list[Layer]:
         """Put a node's layers behind those that are there, and before them what brings its inputs to their dtype."""

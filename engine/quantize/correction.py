@@ -1,4 +1,4 @@
-"""correction: what rounding weights and inputs does to a layer's sums is taken back, as far as it can be, in its weights.
+"""correction: what rounding does to a layer's sums is taken back, as far as it can be, in its weights.
 
 Layer after layer, on samples: what each would compute in fp32, and what it computes from inputs that went through int8
 layers already.
@@ -13,13 +13,12 @@ Arithmetic here is fp32 with numbers rounded to what int8 can hold: the integers
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..dtype import Quantization
 from ..layer import activated
-from ..net import Net
 from ..progress import report
 from .convert import Builder, int8_weights
 from .ranges import rounded
@@ -46,11 +45,20 @@ def correct(
 class _Walk:
     """The state of both runs: fp32's values, and those that went through int8."""
 
-    def __init__(self, builder: Builder, samples: Sequence[Arrays], bias: bool, adaptive: bool, random: np.random.Generator):
+    def __init__(
+        self,
+        builder: Builder,
+        samples: Sequence[Arrays],
+        bias: bool,
+        adaptive: bool,
+        random: np.random.Generator,
+    ):
         self.builder, self.bias, self.adaptive, self.random = builder, bias, adaptive, random
         self.exact: Values = {name: [s[name] for s in samples] for name in samples[0]}
         self.coarse: Values = {name: list(arrays) for name, arrays in self.exact.items()}
-        self.last = {name: i for i, node in enumerate(builder.nodes) for la in node.layers for name in la.inputs}
+        self.last = {
+            name: i for i, node in enumerate(builder.nodes) for la in node.layers for name in la.inputs
+        }
         self.count = len(samples)
 
     def step(self, number: int, node: Node) -> None:
@@ -101,7 +109,9 @@ class _Walk:
         exact = self._sums(node, rule, self.exact[x], w, b, self.exact.get(residual))
         inputs = self._int8(x)
         weights = self._rounded_weights(node, rule, inputs, w)
-        real = rule.shaped(layer, rule.rows(layer, weights.w) * weights.scale[:, None], w.shape).astype(np.float32)
+        real = rule.shaped(layer, rule.rows(layer, weights.w) * weights.scale[:, None], w.shape).astype(
+            np.float32
+        )
         coarse = self._sums(node, rule, inputs, real, b, self._int8(residual) if residual else None)
         if self.bias:
             change = _trusted_mean([a - c for a, c in zip(exact, coarse, strict=True)], rule.channel_axis)
@@ -125,7 +135,9 @@ class _Walk:
         attributes = node.layer.attributes
         return activated(y, attributes.get("activation", ""), attributes.get("activation_args", ()))
 
-    def _rounded_weights(self, node: Node, rule: Weighing, inputs: list[np.ndarray], w: np.ndarray) -> Weights:
+    def _rounded_weights(
+        self, node: Node, rule: Weighing, inputs: list[np.ndarray], w: np.ndarray
+    ) -> Weights:
         nearest = self.builder.nearest(node)
         if not self.adaptive:
             return nearest
@@ -133,10 +145,14 @@ class _Walk:
         if columns is None:
             return nearest
         rows = rule.rows(node.layer, w)
+        if self.bias:  # their mean is taken care of
+            columns = columns - columns.mean(-1, keepdims=True)
         steps = adapted(rows / nearest.scale[:, None], columns)
         return Weights(rule.shaped(node.layer, steps, w.shape), nearest.scale, nearest.b)
 
-    def _columns(self, node: Node, rule: Weighing, inputs: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray | None:
+    def _columns(
+        self, node: Node, rule: Weighing, inputs: list[np.ndarray], shape: tuple[int, ...]
+    ) -> np.ndarray | None:
         """Some of the columns that the rows are multiplied by, from every image."""
         images = [image[None] for x in inputs for image in x]
         most = max(1, MOST_COLUMNS // len(images))
@@ -160,7 +176,10 @@ def rounded32(x: np.ndarray, q: Quantization) -> np.ndarray:
 def _trusted_mean(errors: Sequence[np.ndarray], axis: int) -> np.ndarray:
     """The mean error of each channel, less where images do not agree on it: (M,)."""
     each = np.concatenate(
-        [np.moveaxis(e, axis, -1).reshape(len(e), -1, e.shape[axis]).mean(1, dtype=np.float64) for e in errors]
+        [
+            np.moveaxis(e, axis, -1).reshape(len(e), -1, e.shape[axis]).mean(1, dtype=np.float64)
+            for e in errors
+        ]
     )
     mean = each.mean(0)
     if len(each) < 2:
@@ -170,13 +189,12 @@ def _trusted_mean(errors: Sequence[np.ndarray], axis: int) -> np.ndarray:
 
 
 def adapted(steps: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """steps (M, K), in units of one, rounded to int8 so that steps @ columns changes least but for its mean.
+    """steps (M, K), in units of one, rounded to int8 so that steps @ columns changes least.
 
     columns  (groups, K, places): rows of group g are multiplied by columns[g]
     """
     g, k, places = columns.shape
-    centred = columns - columns.mean(-1, keepdims=True)
-    square = (centred @ centred.transpose(0, 2, 1)).astype(np.float64) / places
+    square = (columns @ columns.transpose(0, 2, 1)).astype(np.float64) / places
     power = np.trace(square, axis1=1, axis2=2) / k
     square += np.maximum(DAMPING * power, 1e-12)[:, None, None] * np.eye(k)
     upper = np.linalg.cholesky(np.linalg.inv(square)).transpose(0, 2, 1)

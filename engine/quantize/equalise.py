@@ -5,7 +5,7 @@ written and read by layers with weights only, each channel may be multiplied by 
 divided by it as it is read, at no cost: both go into the weights. Nagel et al. 2019, arXiv:1906.04721; with ranges of
 activations: Xiao et al. 2022, arXiv:2211.10438.
 
-A factor is at least 1: what a Clip's upper limit cuts off stays cut off, and a channel never leaves the largest one's range.
+A factor is at least 1: what a Clip's upper limit cuts off stays cut off, and no channel leaves the largest one's range.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from .rules import Node, Weighing, rule_of
 
 LARGEST = 64.0  # factor
 HEADROOM = 0.9  # of the largest channel's range, for what no sample has shown
-SHARED = 0.5  # exponent where readers sum over channels: their weights get smaller, and coarser, as factors grow
+SHARED = (
+    0.5  # exponent where readers sum over channels: their weights get smaller, and coarser, as factors grow
+)
 
 
 class _Classes:
@@ -42,7 +44,7 @@ class _Classes:
             a = self.parent[a]
         return a
 
-    def join(self, a: Sequence[int], b: Sequence[int]) -> None:
+    def join(self, a: np.ndarray, b: np.ndarray) -> None:
         for i, j in zip(a, b, strict=True):
             i, j = sorted((self.find(int(i)), self.find(int(j))))
             self.parent[j] = i
@@ -52,7 +54,11 @@ class _Classes:
 
 
 def equalised(
-    net: Net, nodes: Sequence[Node], specs: Mapping[str, Spec], floats: Collection[str], seen: Mapping[str, Seen]
+    net: Net,
+    nodes: Sequence[Node],
+    specs: Mapping[str, Spec],
+    floats: Collection[str],
+    seen: Mapping[str, Seen],
 ) -> Net:
     """The net with other weights, which computes the same on what was seen."""
     channels, classes = _channels(net, nodes, specs, floats)

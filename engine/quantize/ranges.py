@@ -137,10 +137,9 @@ def least_error(h: Histogram, function: Function) -> tuple[float, float]:
 def entropy(h: Histogram) -> tuple[float, float]:
     if not h.counts.any():
         return h.low, h.high
-    shares = np.linspace(0.1, 1, 91)
-    losses = [_loss(h, share * min(h.low, 0.0), share * max(h.high, 0.0)) for share in shares]
-    share = shares[len(shares) - 1 - int(np.argmin(losses[::-1]))]
-    return share * h.low, share * h.high
+    ends = max(abs(h.low), abs(h.high)) * np.linspace(1, 0.02, 99)
+    _, end = min((_loss(h, max(h.low, -end), min(h.high, end)), -end) for end in ends)
+    return max(h.low, end), min(h.high, -end)
 
 
 def _loss(h: Histogram, low: float, high: float) -> float:

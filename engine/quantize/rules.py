@@ -1,4 +1,4 @@
-"""rules: how each layer type is computed with int8 tensors. What layers mean is not known here: layers/integers.py says it.
+"""rules: how each layer type is computed with int8 tensors; the rules themselves are in layers/integers.py.
 
     @integer("Pooling")
     class IntegerPooling(Integer):
@@ -150,7 +150,9 @@ class Weighing(Integer):
         """What the rows of each group are multiplied by, (groups, K, places); None if this is not known."""
         return None
 
-    def sums(self, layer: Layer, x: np.ndarray, w: np.ndarray, b: np.ndarray, residual: np.ndarray | None) -> np.ndarray:
+    def sums(
+        self, layer: Layer, x: np.ndarray, w: np.ndarray, b: np.ndarray, residual: np.ndarray | None
+    ) -> np.ndarray:
         """The layer in fp32, before its activation."""
         raise NotImplementedError
 

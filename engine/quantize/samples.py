@@ -16,6 +16,7 @@ from ..errors import InputError, NetError
 from ..lower import HostFallback
 from ..net import Net, as_input
 from ..part import pieces
+from ..plan import Plan
 from ..progress import report
 
 Arrays = dict[str, np.ndarray]
@@ -36,15 +37,20 @@ def net_macs(net: Net) -> int:
     return sum(int(layer.macs(*(specs.get(i) for i in layer.inputs))) for layer in net.layers)
 
 
-def run(net: Net, inputs: Mapping[str, np.ndarray], device: str = "cpu") -> Arrays:
-    """The net's outputs. Layers without a kernel run by their reference, in silence."""
+def plan_for(net: Net, inputs: Mapping[str, np.ndarray], threads: int | None = None) -> Plan:
+    """A plan for these inputs, for the cpu, whose kernels are not measured. What has none runs by its reference."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HostFallback)
         shapes = {name: array.shape for name, array in inputs.items()}
-        plan = net.compile(device, shapes=shapes, tune=False)
-        session = plan.idle.pop() if plan.idle else plan.session()
-        outputs = session.run(inputs)
-        plan.idle.append(session)
+        return net.compile("cpu", threads=threads, shapes=shapes, tune=False)
+
+
+def run(net: Net, inputs: Mapping[str, np.ndarray]) -> Arrays:
+    """The net's outputs."""
+    plan = plan_for(net, inputs)
+    session = plan.idle.pop() if plan.idle else plan.session()
+    outputs = session.run(inputs)
+    plan.idle.append(session)
     return outputs
 
 
@@ -96,7 +102,9 @@ def body_samples(net: Net, samples: Sequence[Arrays]) -> list[Arrays]:
         report("preparing samples", number, len(samples))
         tensors = dict(sample)
         for piece in before:
-            tensors |= piece.forward(**{name: tensors[name] for name in piece.inputs})  # a plan for each size is slow
+            tensors |= piece.forward(
+                **{name: tensors[name] for name in piece.inputs}
+            )  # a plan for each size is slow
         found.append({name: tensors[name] for name in wanted})
     return found
 
@@ -134,4 +142,6 @@ def check_constants(net: Net) -> None:
         data = constant.data
         if data is not None and data.dtype.kind == "f" and not np.isfinite(data).all():
             readers = ", ".join(str(layer) for layer in net.layers if name in layer.inputs)
-            raise NetError(f"{net.name}: the constant {name!r} of {readers} holds NaN or infinity: it cannot be int8")
+            raise NetError(
+                f"{net.name}: the constant {name!r} of {readers} holds NaN or infinity: it cannot be int8"
+            )

@@ -1,0 +1,114 @@
+"""budget: which layers stay in fp32 so that no more is lost than may be, at the least cost in time.
+
+Each layer with weights is tried alone: the error that it makes when it is the only one in int8. Errors of several add
+up like independent noise, in their squares; so those that make the most error for the time that int8 saves come first
+back to fp32, as many as it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InputError, QuantizationError
+from ..progress import report
+from .quality import Quality
+
+TRIED = 16  # samples that single layers are tried on
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What may be lost: points of top-1 (without labels: of agreement with fp32), and the outputs' relative error.
+
+    most_float  the largest share of the multiply-adds that may stay in fp32 for it
+    """
+
+    max_drop: float | None = None
+    max_error: float | None = None
+    most_float: float = 0.5
+
+    def met(self, found: Quality) -> bool:
+        """Whether a net of this quality is within the budget. Raises InputError if that cannot be told."""
+        if self.max_drop is not None and found.drop is None:
+            raise InputError(
+                "max_drop is points of top-1, but the outputs are no scores of classes, (N, C): give max_error"
+            )
+        within = self.max_drop is None or (found.drop is not None and found.drop <= self.max_drop + 1e-9)
+        return within and (self.max_error is None or found.error <= self.max_error)
+
+    def __str__(self) -> str:
+        parts = []
+        if self.max_drop is not None:
+            parts.append(f"{self.max_drop:g} points")
+        if self.max_error is not None:
+            parts.append(f"an error of {100 * self.max_error:g} %")
+        return " and ".join(parts) or "no limit"
+
+
+@dataclass
+class Candidate:
+    """A layer that may go back to fp32.
+
+    error    of the outputs, when it is the only layer in int8
+    seconds  that int8 saves; multiply-adds / 1e10 where it cannot be measured
+    share    of the net's multiply-adds
+    """
+
+    layer: str
+    error: float
+    seconds: float
+    share: float
+    kept: bool = False
+
+    def described(self) -> dict[str, Any]:
+        """For JSON."""
+        return vars(self).copy()
+
+
+def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The most error for the time first."""
+    return sorted(candidates, key=lambda c: c.error**2 / max(c.seconds, 1e-9), reverse=True)
+
+
+def back_to_float(
+    budget: Budget, candidates: Sequence[Candidate], judge: Callable[[Sequence[str]], Quality], whole: Quality
+) -> Quality:
+    """Mark the fewest candidates, in their rank, with which the budget is met; returns the quality then.
+
+    judge  names of layers kept in fp32 -> quality
+
+    Raises QuantizationError, with the table, if that is too much of the net.
+    """
+    order = ranked(candidates)
+    allowed, share = 0, 0.0
+    while allowed < len(order) and share + order[allowed].share <= budget.most_float + 1e-9:
+        share += order[allowed].share
+        allowed += 1
+    tried: dict[int, Quality] = {0: whole}
+
+    def met(count: int) -> bool:
+        if count not in tried:
+            report(f"{count} layers in fp32", len(tried), 12)
+            tried[count] = judge([c.layer for c in order[:count]])
+        return budget.met(tried[count])
+
+    count = 1
+    while count < allowed and not met(count):
+        count *= 2
+    count = min(count, allowed)
+    if not count or not met(count):
+        best = min(tried.values(), key=lambda q: (q.drop or 0.0, q.error))
+        raise QuantizationError(
+            f"the budget of {budget} is not met with {100 * share:.0f} % of the multiply-adds in fp32: {best}. "
+            "Calibrate with more samples, allow more, or raise most_float",
+            [c.described() for c in order],
+        )
+    low = count // 2  # not met, unless it is 0
+    while count - low > 1:
+        middle = (low + count) // 2
+        low, count = (low, middle) if met(middle) else (middle, count)
+    for candidate in order[:count]:
+        candidate.kept = True
+    return tried[count]

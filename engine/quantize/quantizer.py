@@ -1,0 +1,187 @@
+"""Quantizer: one net and its samples, from which integer nets are made with these or those layers in fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..dtype import Quantization
+from ..errors import InputError
+from ..net import Net
+from ..part import pieces
+from ..progress import report
+from .budget import TRIED, Budget, Candidate, back_to_float
+from .convert import Builder, kept_in_float, node_macs, nodes_of, prepared, quantizations, tensors_of
+from .correction import correct
+from .equalise import equalised
+from .observation import Seen, observe
+from .quality import Labels, Quality, answers, judged_outputs, quality, seconds_of
+from .ranges import methods
+from .rules import Weights
+from .samples import batches, body_index, body_samples, check_constants, checked_samples
+
+CORRECTED = 8  # samples in a batch of those that weights are corrected on
+MEASURED = "more accurate so"  # why a layer stays in fp32 for a budget
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a net is quantized; see Net.quantize.
+
+    method     of choosing ranges
+    equalise   channels of different ranges are brought nearer to each other
+    bias       mean errors go into biases
+    adaptive   weights are rounded for the least error of sums
+    calibrate  the most samples that ranges and corrections come from, evenly spaced; quality is judged on all
+    """
+
+    method: str = "mse"
+    equalise: bool = True
+    bias: bool = True
+    adaptive: bool = True
+    calibrate: int = 64
+
+
+@dataclass
+class Made:
+    """An integer net, and what is known of it.
+
+    net      the whole net          body, exact    the piece that was quantized, and in fp32 what it was made of
+    floats   layer -> why it stays in fp32          shares   layer -> its share of the multiply-adds
+    """
+
+    net: Net
+    body: Net
+    exact: Net
+    floats: dict[str, str]
+    shares: dict[str, float]
+    quality: Quality
+    quantizations: dict[str, Quantization]
+    candidates: list[Candidate] = field(default_factory=list)
+
+    @property
+    def float_share(self) -> float:
+        """The part of the multiply-adds that stays in fp32, from 0 to 1."""
+        return sum(self.shares.get(name, 0.0) for name in self.floats)
+
+
+class Quantizer:
+    """Observes a net once; makes integer nets of it."""
+
+    def __init__(self, net: Net, samples: object, recipe: Recipe = Recipe(), labels: Labels | None = None):
+        methods[recipe.method]
+        check_constants(net)
+        self.net, self.recipe, self.labels = net, recipe, labels
+        self.samples = body_samples(net, checked_samples(net, samples))
+        count = sum(len(next(iter(s.values()))) for s in self.samples)
+        if labels is not None and len(labels) != count:
+            raise InputError(
+                f"there are {len(labels)} labels for {count} samples: give one for each, in their order"
+            )
+        picks = np.unique(np.linspace(0, len(self.samples) - 1, recipe.calibrate).astype(int))
+        self.calibration = [self.samples[i] for i in picks]
+        self.exact = self.lean = prepared(pieces(net)[body_index(net)])
+        self.specs = self.lean.specs({name: a.shape for name, a in self.samples[0].items()})
+        self.nodes = nodes_of(self.lean)
+        floats = kept_in_float(self.lean, self.nodes, self.specs)
+        wanted = tensors_of(self.lean, self.nodes, floats)
+        if not wanted:
+            raise InputError(f"{net.name} has no layer that integers could compute")
+        self.seen: dict[str, Seen] = observe(self.lean, wanted, self.calibration)
+        if recipe.equalise:
+            self.lean = equalised(self.lean, self.nodes, self.specs, floats, self.seen)
+            self.seen = observe(self.lean, wanted, self.calibration)
+        self.outputs = judged_outputs(self.exact)
+        self.wanted = answers(self.exact, self.outputs, self.samples)
+        self._decided: dict[str, Weights] = {}
+
+    def floats(self, keep: Mapping[str, str] | Collection[str] = ()) -> dict[str, str]:
+        """Which layers stay in fp32, and why, if `keep` have to."""
+        return kept_in_float(self.lean, self.nodes, self.specs, keep)
+
+    def builder(self, floats: Mapping[str, str], corrected: bool, direct: bool = True) -> Builder:
+        """The integer body, in the making's last state.
+
+        corrected  weights are decided anew for this choice of layers; else they are those that were decided last
+        """
+        found = quantizations(self.lean, self.nodes, floats, self.seen, self.recipe.method)
+        builder = Builder(self.lean, self.nodes, floats, found, self.specs, direct)
+        builder.decided |= self._decided
+        if corrected and (self.recipe.bias or self.recipe.adaptive):
+            parts = list(batches(self.calibration, CORRECTED))
+            correct(builder, parts, bias=self.recipe.bias, adaptive=self.recipe.adaptive)
+            self._decided |= builder.decided
+        for node in self.nodes:
+            builder.add(node)
+        return builder
+
+    def judged(self, body: Net) -> Quality:
+        """How near an integer body comes to fp32, on all samples."""
+        return quality(self.wanted, answers(body, self.outputs, self.samples), self.labels)
+
+    def made(self, keep: Mapping[str, str] | Collection[str] = (), budget: Budget | None = None) -> Made:
+        """An integer net within a budget. Raises QuantizationError if there is none."""
+        budget = budget or Budget()
+        floats = self.floats(keep)
+        builder = self.builder(floats, corrected=True)
+        body = builder.finished()
+        found = self.judged(body)
+        candidates: list[Candidate] = []
+        if not budget.met(found):
+            asked = dict(keep) if isinstance(keep, Mapping) else dict.fromkeys(keep, "asked for")
+            candidates = self.candidates(floats, body)
+
+            def judge(names: Sequence[str]) -> Quality:
+                chosen = self.floats(asked | dict.fromkeys(names, MEASURED))
+                return self.judged(self.builder(chosen, corrected=False).finished())
+
+            back_to_float(budget, candidates, judge, found)
+            floats = self.floats(asked | {c.layer: MEASURED for c in candidates if c.kept})
+            builder = self.builder(floats, corrected=False)
+            body = builder.finished()
+            found = self.judged(body)
+        shares = self.shares()
+        return Made(
+            self._whole(body),
+            body,
+            self.exact,
+            floats,
+            shares,
+            found,
+            dict(builder.quantizations),
+            candidates,
+        )
+
+    def shares(self) -> dict[str, float]:
+        """Of each layer its share of the multiply-adds."""
+        macs = {node.name: node_macs(node, self.specs) for node in self.nodes}
+        total = max(1, sum(macs.values()))
+        return {name: count / total for name, count in macs.items()}
+
+    def candidates(self, floats: Mapping[str, str], body: Net) -> list[Candidate]:
+        """Every integer layer with weights, tried alone on some of the samples."""
+        shares = self.shares()
+        names = [n.name for n in self.nodes if n.name not in floats and shares[n.name] > 0]
+        first = {k: v[:1] for k, v in self.samples[0].items()}
+        fp32, int8 = seconds_of(self.exact, first), seconds_of(body, first)
+        some = self.samples[:TRIED]
+        exact = answers(self.exact, self.outputs, some)
+        total = sum(node_macs(node, self.specs) for node in self.nodes)
+        found = []
+        for number, name in enumerate(names):
+            report(f"trying {name} alone", number, len(names))
+            others = {node.name: MEASURED for node in self.nodes if node.name != name}
+            alone = self.builder(self.floats(others), corrected=False, direct=False).finished()
+            error = quality(exact, answers(alone, self.outputs, some)).error
+            saved = max(fp32.get(name, 0) - int8.get(name, 0), 0.05 * fp32.get(name, 0))
+            found.append(Candidate(name, error, saved or shares[name] * total / 1e10, shares[name]))
+        return found
+
+    def _whole(self, body: Net) -> Net:
+        """The net with the integer body in its place."""
+        found, at = pieces(self.net), body_index(self.net)
+        layers = [layer for i, piece in enumerate(found) for layer in (body if i == at else piece).layers]
+        constants = dict(self.net.constants) | dict(body.constants)
+        return self.net.replace(layers=layers, constants=constants, tests=(), plans={})
