@@ -65,7 +65,7 @@ class DeviceError(FbnetError, RuntimeError):
     """A device or a session was used wrongly, or failed."""
 
 
-class QuantizationError(FbnetError, ArithmeticError):
+class QuantizationError(FbnetError, ValueError):
     """No integer net loses as little as was asked for. `table` has a row for each layer: its error, time and share."""
 
     def __init__(self, message: str, table: Sequence[Mapping[str, Any]] = ()):

@@ -32,7 +32,7 @@ def quantize_net(
     keep: Collection[str] = (),
     equalise: bool = True,
     bias: bool = True,
-    adaptive: bool = True,
+    adaptive: bool = False,
     calibrate: int = 64,
 ) -> Made:
     """The integer net, and what is known of it.

@@ -40,7 +40,7 @@ class Recipe:
     method: str = "mse"
     equalise: bool = True
     bias: bool = True
-    adaptive: bool = True
+    adaptive: bool = False
     calibrate: int = 64
 
 

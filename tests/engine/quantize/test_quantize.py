@@ -114,7 +114,7 @@ def test_rounding_looks_at_what_the_sums_do():
 
 
 def test_channels_of_different_ranges_are_equalised():
-    """A channel a hundredth of the other's range keeps its numbers: the factors go into weights, and nothing changes."""
+    """A channel of a hundredth of the other's range keeps its numbers: factors go into weights, no more."""
     first = w(2, 3, 1, 1) * np.array([1, 0.01], np.float32).reshape(2, 1, 1, 1)
     second = w(2, 2, 1, 1) * np.array([0.01, 1], np.float32).reshape(1, 2, 1, 1)
     layers_ = [
