@@ -7,7 +7,11 @@ A page is Markdown. Of its fences
                                a machine up (pip, make, git ...) are left to whoever reads them
     ```text                    right behind one of them is what it prints, `...` standing for anything; or, for an
                                error, its kind and message
-and <!-- needs: NAME [as FILE] --> puts the zoo's NAME into the folder, or one of its files: NAME/FILE as FILE.
+and, which readers do not see,
+    <!-- needs: NAME/FILE as FILE -->   puts a file of the zoo's NAME into the folder
+    <!-- file: NAME ... -->             writes one
+    <!-- python ... -->                 is run first
+    <!-- if: MODULE -->                 skips the page without it
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from pathlib import Path
 from types import ModuleType
 
@@ -111,6 +115,13 @@ def run_page(
                 (tmp_path / (alias or path.name)).symlink_to(path)
         program = ModuleType(re.sub(r"\W", "_", name), name)
         monkeypatch.setitem(sys.modules, program.__name__, program)  # classes look their module up
+        for module in re.findall(r"<!-- if: (\w+) -->", text):
+            pytest.importorskip(module)
+        for written, content in re.findall(r"<!-- file: (\S+)\n(.*?)-->", text, re.S):
+            Path(written).parent.mkdir(parents=True, exist_ok=True)
+            Path(written).write_text(content)
+        for hidden in re.findall(r"<!-- python\n(.*?)-->", text, re.S):
+            exec(hidden, vars(program))
         wrong = []
         for block in blocks(text):
             if block.title:
@@ -167,6 +178,8 @@ def _run_shell(block: Block, program: ModuleType) -> tuple[str, str]:
         words = shlex.split(line, comments=True)
         if not words or words[0] in SETUP or line.startswith(SETUP):
             continue
+        given = dict(word.split("=", 1) for word in takewhile(lambda w: re.match(r"[A-Z_]+=", w), words))
+        words = words[len(given) :]
         if words[0] == "fbnet":
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("COLUMNS", "100")
@@ -176,7 +189,7 @@ def _run_shell(block: Block, program: ModuleType) -> tuple[str, str]:
                 failure = failure or "fbnet"  # an error is a line that begins with it
                 printed += "" if result.output else f"exit code {result.exit_code}\n"
         elif words[0] == "python":
-            environment = {**os.environ, "PYTHONPATH": str(ROOT.parent)}
+            environment = {**os.environ, "PYTHONPATH": str(ROOT.parent), **given}
             printed += subprocess.run(
                 [sys.executable, *words[1:]], check=True, capture_output=True, text=True, env=environment
             ).stdout

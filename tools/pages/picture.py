@@ -75,7 +75,7 @@ def _graph(cls: type[Layer]) -> tuple[str, str]:
     parts = [f'<g data-height="{height}">']
     parts.append(f'<rect class="box" x="115" y="{middle - 17:.0f}" width="90" height="34" rx="5"/>')
     size = 12 if len(cls.type) <= 13 else 9 if len(cls.type) <= 18 else 7
-    parts.append(_label(160, middle + 4, "middle", cls.type, f' class="type" font-size="{size}"'))
+    parts.append(_label(160, middle + 4, "middle", cls.type, f' class="type" style="font-size: {size}px"'))
     for names, at, anchor, start, end in (
         (inputs, 5, "start", 78, 115),
         (outputs, WIDTH - 5, "end", 242, 205),
