@@ -163,12 +163,17 @@ def test_threads_and_tensors_in_place(net, library):
 
 
 def test_memory_of_ones_own(library):
-    """Every byte comes from the allocator that is given, and goes back; without memory there is an error."""
+    """Every byte comes from the allocator that is given, and goes back; without memory there is an error.
+
+    And a call while another is on its way, here from within that, is refused.
+    """
     raw, memory, handle = Calls(library)._library, {}, ctypes.c_uint64()
-    enough = [True]
+    enough, meanwhile = [True], set()
 
     @ALLOCATE
     def allocate(context, size):
+        if handle.value:
+            meanwhile.add(raw.NN_Forward(handle))
         buffer = ctypes.create_string_buffer(size) if enough[0] else None
         if buffer is None:
             return None
@@ -188,7 +193,9 @@ def test_memory_of_ones_own(library):
     other = ctypes.c_uint64()
     assert raw.NN_Init(ctypes.byref(options), ctypes.byref(other)) == -5 and other.value == 0
     enough[0] = True
+    meanwhile.clear()
     assert raw.NN_Prepare(handle, None, 0) == 0 and len(memory) >= 2
+    assert meanwhile == {-2}
     assert raw.NN_Destroy(handle) == 0 and not memory
     options.release = RELEASE()
     assert raw.NN_Init(ctypes.byref(options), ctypes.byref(handle)) == -11

@@ -59,6 +59,15 @@ def test_valgrind_finds_nothing(classify, run, tool, tmp_path):
     assert re.match(r"0\.99\d\d  0", run(*checked, image))
 
 
+@pytest.mark.skipif(not HERE.endswith("-v3"), reason="this machine's processor is less than AVX2")
+def test_a_lesser_processor_is_told(classify, run, tool, tmp_path):
+    image, _ = next(digits(tmp_path))
+    lesser = [tool("qemu-x86_64"), "-cpu", "Nehalem", classify]
+    assert "error -4: this library is for x86-64-v3, and this processor is less" in run(
+        *lesser, image, expected=1
+    )
+
+
 def test_valgrind_finds_nothing_with_threads(compiler, example, linked, small, run, tool, tmp_path):
     """fp32 planes, two threads and more, weights in a file."""
     wishes = Wishes("small", "static", weights="file")
@@ -111,6 +120,23 @@ def test_other_processors(target, cc, emulator, whole, example, linked, run, too
         assert f"error -4: this library is for {platform_named(target).processor}, and this pro" in said
 
 
+CALL_BY_CALL = """
+import { WASI } from "node:wasi"; import { readFileSync } from "node:fs";
+const wasi = new WASI({ version: "preview1" }), file = readFileSync(process.argv[3]);
+const net = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(process.argv[2])), wasi.getImportObject());
+wasi.initialize(net);
+const { memory, malloc, NN_Init, NN_Prepare, NN_SetTensor, NN_Forward, NN_GetTensor, NN_Destroy } = net.exports;
+const put = (bytes) => { const at = malloc(bytes.length); new Uint8Array(memory.buffer).set(bytes, at); return at; };
+const name = (text) => put(new TextEncoder().encode(text + "\0")), prob = malloc(40), slot = malloc(8);
+let wrong = NN_Init(0, slot);
+const session = new DataView(memory.buffer).getBigUint64(slot, true);
+wrong ||= NN_Prepare(session, 0, 0) || NN_SetTensor(session, name("image"), put(file.subarray(-784)), 784);
+wrong ||= NN_Forward(session) || NN_GetTensor(session, name("prob"), prob, 40) || NN_Destroy(session);
+if (wrong || NN_Forward(session) != -1) throw Error(`error ${wrong}`);
+console.log(new Float32Array(memory.buffer, prob, 10).join(" "));
+"""
+
+
 def test_lenet_as_webassembly(example, linked, run, tool, tmp_path):
     """By zig, which comes as a wheel, and Node, which runs WASI."""
     pytest.importorskip("ziglang")
@@ -124,6 +150,11 @@ def test_lenet_as_webassembly(example, linked, run, tool, tmp_path):
         "const module = new WebAssembly.Module(readFileSync(process.argv[2]));\n"
         "wasi.start(new WebAssembly.Instance(module, wasi.getImportObject()));\n"
     )
+    (tmp_path / "call.mjs").write_text(CALL_BY_CALL)
+    made = compile_library(fbnet.load(LENET / "lenet.fbnet"), tmp_path, Wishes("lenet"), "wasm32")
+    image, wanted = list(digits(tmp_path))[7]
+    said = run(node, "--no-warnings", tmp_path / "call.mjs", made.files[0], image)
+    np.testing.assert_allclose([float(x) for x in said.split()], wanted[0], 1e-5, 1e-6)
     for digit, (image, wanted) in enumerate(digits(tmp_path)):
         said = run(node, "--no-warnings", tmp_path / "run.mjs", program, "-o", tmp_path / "out", image)
         assert re.match(rf"[01]\.\d{{4}}  {digit}  \n", said)
