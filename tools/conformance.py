@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from ..engine.errors import CheckError
-from .onnx_suite import KINDS, Case, Verdict, cases, verdict
+from .onnx_classes import ORDER, class_of
+from .onnx_suite import KINDS, Case, Verdict, cases, out_of_scope, verdict
 from .show import json_option, print_json, progress_bar, say, table
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -112,7 +113,8 @@ The suite feeds everything as inputs, also what a network holds as a constant: t
 sum. Sizes are known here before a net runs, so such inputs have to be constants; *with constants* counts the cases
 that pass once all inputs but the first are; *by reference* those of the last device in which it ran some layer by its
 numpy reference, having no kernel for it. Doubles and half floats are computed in fp32, and what a double has beyond
-fp32 is infinite. Why a case does not pass is said in `tests/formats/onnx/conformance.txt`.
+fp32 is infinite. What counts as inference is a written rule, `tools/onnx_classes.py`. Why a case does not pass is said
+in `tests/formats/onnx/conformance.txt`.
 """
 
 
@@ -125,11 +127,26 @@ def page_of(chosen: Mapping[str, Case], results: Results) -> str:
     lines = [INTRODUCTION.format(version=onnx.__version__, opset=onnx.defs.onnx_opset_version())]
     kinds = [(kind, [n for n, c in chosen.items() if c.kind == kind]) for kind in KINDS]
     lines += _table(["kind", *head], ((k, names) for k, names in kinds if names), results)
+    lines += class_table(chosen, results)
     by_operator: dict[str, list[str]] = defaultdict(list)
     for name, case in chosen.items():
         if case.kind == "node":
             by_operator[case.operator].append(name)
     return "\n".join([*lines, *_table(["operator", *head], sorted(by_operator.items()), results)])
+
+
+def class_table(chosen: Mapping[str, Case], results: Results) -> list[str]:
+    """Lines of a table of the cases of single operators, by what they are about; see onnx_classes."""
+    classes = {
+        n: class_of(c.operator, n, out_of_scope(c.model)) for n, c in chosen.items() if c.kind == "node"
+    }
+    lines = [f"| node cases about | cases | {' | '.join(results)} |", f"|---|{'---:|' * (1 + len(results))}"]
+    for about in ORDER:
+        names = [n for n, c in classes.items() if c == about]
+        passed = [str(sum(not found[n].why for n in names)) for found in results.values()]
+        if names:
+            lines.append(f"| {about} | {len(names)} | {' | '.join(passed)} |")
+    return [*lines, ""]
 
 
 def _table(head: list[str], rows: Iterable[tuple[str, list[str]]], results: Results) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fbnet.engine.errors import FbnetError
 from fbnet.engine.layer import Layer, layer, layers
 from fbnet.engine.net import Net
 from fbnet.engine.tensor import Spec
@@ -135,3 +137,52 @@ def _arrays(net: Net) -> list[tuple[str, Any]]:
     """A net's constants, and the arrays of its test vectors."""
     constants = [(name, tensor.data) for name, tensor in net.constants.items()]
     return constants + [(name, array) for test in net.tests for name, array in test.items()]
+
+
+def _outcome(read: Callable[..., Net], *args: Any, **options: Any) -> str:
+    """'net' or the error's kind. Anything but an FbnetError gets out of here; so does a net that does not hold."""
+    start = time.process_time()
+    try:
+        net = read(*args, **options)
+        net.specs()
+        assert len(net) and all(np.isfinite(c.spec.nbytes) for c in net.constants.values())
+        found = "net"
+    except FbnetError as error:
+        assert "\n" not in str(error)
+        found = type(error).__name__
+    assert time.process_time() - start < 1
+    return found
+
+
+def _mutants(data: bytes, count: int, words: list[bytes]) -> list[bytes]:
+    """Seeded copies of `data` with a few bytes changed, inserted, removed, moved, or a word put in."""
+    random, made = np.random.default_rng(count), []
+    for _ in range(count):
+        mutant = bytearray(data)
+        for _ in range(random.integers(1, 4)):
+            at, to = sorted(random.integers(0, len(mutant) + 1, 2))
+            match random.integers(0, 5):
+                case 0:
+                    mutant[at : at + 1] = random.bytes(1)
+                case 1:
+                    mutant[at:at] = words[random.integers(len(words))]
+                case 2:
+                    del mutant[at : min(to, at + 40)]
+                case 3:
+                    mutant[at:at] = mutant[at : min(to, at + 60)]
+                case 4:
+                    mutant[at : at + 2] = words[random.integers(len(words))]
+        made.append(bytes(mutant))
+    return made
+
+
+@pytest.fixture(scope="session")
+def outcome() -> Callable[..., str]:
+    """outcome(read, *args, **options): 'net', or the kind of the error that reading a file raised; in no time."""
+    return _outcome
+
+
+@pytest.fixture(scope="session")
+def mutants() -> Callable[..., list[bytes]]:
+    """mutants(data, count, words): seeded damaged copies of a file."""
+    return _mutants

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
-import numpy as np
 import pytest
-from fbnet.engine.errors import FbnetError
 
 TEXTS = {
     "V2": """
@@ -79,52 +75,15 @@ WORDS = [
 ]
 
 
-def outcome(read, *args, **options) -> str:
-    """'net' or the error's kind. Anything but an FbnetError gets out of here; so does a net that does not hold."""
-    start = time.process_time()
-    try:
-        net = read(*args, **options)
-        net.specs()
-        assert len(net) and all(np.isfinite(c.spec.nbytes) for c in net.constants.values())
-        found = "net"
-    except FbnetError as error:
-        assert "\n" not in str(error)
-        found = type(error).__name__
-    assert time.process_time() - start < 1
-    return found
-
-
-def mutants(data: bytes, count: int, words: list[bytes]) -> list[bytes]:
-    """Seeded copies of `data` with a few bytes changed, inserted, removed, moved, or a word put in."""
-    random, made = np.random.default_rng(count), []
-    for _ in range(count):
-        mutant = bytearray(data)
-        for _ in range(random.integers(1, 4)):
-            at, to = sorted(random.integers(0, len(mutant) + 1, 2))
-            match random.integers(0, 5):
-                case 0:
-                    mutant[at : at + 1] = random.bytes(1)
-                case 1:
-                    mutant[at:at] = words[random.integers(len(words))]
-                case 2:
-                    del mutant[at : min(to, at + 40)]
-                case 3:
-                    mutant[at:at] = mutant[at : min(to, at + 60)]
-                case 4:
-                    mutant[at : at + 2] = words[random.integers(len(words))]
-        made.append(bytes(mutant))
-    return made
-
-
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_every_prefix_of_a_prototxt(read, text):
+def test_every_prefix_of_a_prototxt(read, text, outcome):
     data = text.encode()
     kinds = {outcome(read, data[:end]) for end in range(len(data))}
     assert kinds <= {"net", "FileError", "ConversionError"} and "FileError" in kinds
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_mutated_prototxts(read, text):
+def test_mutated_prototxts(read, text, outcome, mutants):
     kinds = [outcome(read, mutant) for mutant in mutants(text.encode(), 1000, WORDS)]
     assert kinds.count("net") > 20 and kinds.count("FileError") > 100 and kinds.count("ConversionError") > 50
 
@@ -134,12 +93,12 @@ def weights(read, blobs_of, caffemodel) -> bytes:
     return caffemodel(blobs_of(read(TEXTS["V2"])))
 
 
-def test_every_prefix_of_a_caffemodel(read, weights):
+def test_every_prefix_of_a_caffemodel(read, weights, outcome):
     kinds = [outcome(read, TEXTS["V2"], weights[:end]) for end in range(len(weights) + 1)]
     assert set(kinds) == {"FileError", "ConversionError", "net"} and kinds.count("net") == 1
 
 
-def test_mutated_caffemodels(read, weights):
+def test_mutated_caffemodels(read, weights, outcome, mutants):
     lengths = [
         b"\xff\xff\xff\xff\x7f",
         b"\x00",
@@ -151,7 +110,7 @@ def test_mutated_caffemodels(read, weights):
     assert kinds.count("net") > 20 and kinds.count("FileError") > 100
 
 
-def test_nesting_without_end(read):
+def test_nesting_without_end(read, outcome):
     deep = b"\x12" + b"\x7f" * 3
     for data in (deep * 20000, b"\x0b" * 100000, b"\xa2\x06\x02\x3a\x00" * 50000):
         assert outcome(read, TEXTS["V2"], data) in ("FileError", "ConversionError")
@@ -180,7 +139,7 @@ BOMBS = [
 
 
 @pytest.mark.parametrize(("type", "params"), BOMBS)
-def test_what_would_take_all_memory_is_refused_before(read, type, params):
+def test_what_would_take_all_memory_is_refused_before(read, type, params, outcome):
     bottom = "" if type == "Parameter" else 'bottom: "data"'
     text = 'input: "data" input_shape { dim: 1 dim: 2 dim: 8 dim: 8 } '
     text += f'layer {{ name: "a" type: "{type}" {bottom} top: "a" {params} }}'
