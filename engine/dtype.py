@@ -74,7 +74,12 @@ def dtype(name: str) -> Callable[[type[DType]], type[DType]]:
 
 
 def dtype_of(array: np.ndarray) -> DType:
-    """The registered dtype whose storage is the array's. Raises RegistryError if there is none."""
+    """The registered dtype whose storage is the array's, first of all the one of its name: uint16 is not bf16's bits.
+
+    Raises RegistryError if there is none.
+    """
+    if str(array.dtype) in dtypes:
+        return dtypes[str(array.dtype)]
     for entry in dtypes.values():
         if entry.storage == array.dtype:
             return entry

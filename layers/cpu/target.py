@@ -58,9 +58,10 @@ def _x86(
     return Target(level, "x86_64-unknown-linux-gnu", cpu, features, width, registers, fma, dots, halves)
 
 
-# Whole numbers of 64 bits on a 32-bit ARM: "Run-time ABI for the Arm Architecture", chapter 5. And C's roundings,
-# which are exact, so that it does not matter whose they are.
+# Whole numbers of 64 bits, and division, on a 32-bit ARM: "Run-time ABI for the Arm Architecture", chapter 5. And C's
+# roundings, which are exact, so that it does not matter whose they are.
 _ARM_BRINGS = (
+    *("__aeabi_idiv", "__aeabi_uidiv", "__aeabi_idivmod", "__aeabi_uidivmod"),
     *("__aeabi_ldivmod", "__aeabi_uldivmod", "__aeabi_lmul", "__aeabi_llsl", "__aeabi_llsr", "__aeabi_lasr"),
     *("__aeabi_l2f", "__aeabi_l2d", "__aeabi_ul2f", "__aeabi_ul2d"),
     *("__aeabi_f2lz", "__aeabi_f2ulz", "__aeabi_d2lz", "__aeabi_d2ulz"),

@@ -97,3 +97,9 @@ def test_a_new_dtype_is_one_class():
             dtype("test-percent")(Percent)
     finally:
         dtypes.discard("test-percent")
+
+
+def test_an_array_of_uint16_is_no_bf16():
+    assert (
+        dtype_of(np.zeros(1, np.uint16)).name == "uint16" and dtype_of(np.zeros(1, np.float32)).name == "fp32"
+    )

@@ -94,8 +94,25 @@ def serving(x, w, attributes, lanes) -> set[str]:
     return kernels
 
 
+def few_parts(places, blocks, registers):
+    tile = few_tiles(places, blocks, registers)
+    return [Part(tile, blocks // tile.vectors)]
+
+
+def few_tiles(places, blocks, registers, most_vectors=4):
+    """Tiles of three sizes, so that not every shape has to be compiled for; larger ones are in test_direct."""
+    wide = places >= 3
+    return Tile(3 if wide else 1, 2 if wide and blocks % 2 == 0 and most_vectors >= 2 else 1)
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    monkeypatch.setattr(direct_file, "best_parts", few_parts)
+    monkeypatch.setattr(direct_file, "best_tile", few_tiles)
+
+
 @pytest.mark.parametrize("row", TABLE, ids=names)
-def test_kernels_give_the_references_numbers(row, some_level):
+def test_kernels_give_the_references_numbers(row, some_level, small_tiles):
     x, w, bias, attributes = row
     layer, *arrays = conv(x, w, bias, **attributes)
     found = check_layer(layer, *arrays, device_names=["cpu"])
@@ -248,17 +265,7 @@ def test_output_channels_in_two_parts(c, kernel, n):
         )  # fmt: skip
 
 
-def few_parts(places, blocks, registers):
-    tile = few_tiles(places, blocks, registers)
-    return [Part(tile, blocks // tile.vectors)]
-
-
-def few_tiles(places, blocks, registers, most_vectors=4):
-    """Tiles of few sizes, so that not every shape has to be compiled for."""
-    return Tile(min(places, 3), 2 if blocks % 2 == 0 and most_vectors >= 2 else 1)
-
-
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(shapes, st.sampled_from([1, 2, 3, 5]), st.sampled_from(["gemm", "direct"]))
 def test_random_shapes_with_whole_numbers_are_exact(s, threads, kernel):
     rng = np.random.default_rng(0)
