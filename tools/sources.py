@@ -171,3 +171,37 @@ def _ncnn(paths: Sequence[Path], inputs: Arrays, tensors: Wanted) -> dict[str, n
         if not failed:
             found[name] = np.array(mat)[None]
     return found
+
+
+@source("litert", ".tflite", packages=("ai-edge-litert", "tflite-runtime", "tensorflow"))
+def _litert(paths: Sequence[Path], inputs: Arrays, tensors: Wanted) -> dict[str, np.ndarray]:
+    """TensorFlow Lite's runtime shows its outputs; it knows none of MediaPipe's own operators."""
+    from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
+
+    runtime = Interpreter(model_path=str(paths[0]), num_threads=1)
+    places = {row["name"]: row["index"] for row in runtime.get_input_details()}
+    for name, array in inputs.items():
+        runtime.resize_tensor_input(places[name], array.shape)
+    runtime.allocate_tensors()
+    for name, array in inputs.items():
+        runtime.set_tensor(places[name], array)
+    runtime.invoke()
+    outputs = {row["name"]: row["index"] for row in runtime.get_output_details()}
+    return {name: runtime.get_tensor(outputs[name]) for name, _ in tensors if name in outputs}
+
+
+@source(
+    "opencv for Darknet", ".cfg", ".weights",
+    packages=("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless"),
+)  # fmt: skip
+def _opencv_darknet(paths: Sequence[Path], inputs: Arrays, tensors: Wanted) -> dict[str, np.ndarray]:
+    """OpenCV calls results otherwise: its outputs are those of the file, in order. A [yolo] section's probabilities
+    below a threshold are 0 there, unless the section names one that none is below."""
+    import cv2
+
+    cfg, weights = sorted(paths, key=lambda path: path.suffix.lower() != ".cfg")
+    text = cfg.read_bytes().replace(b"[yolo]", b"[yolo]\nthresh=0")
+    net = cv2.dnn.readNetFromDarknet(np.frombuffer(text, np.uint8), np.fromfile(weights, np.uint8))
+    net.setInput(next(iter(inputs.values())))
+    results = net.forward(net.getUnconnectedOutLayersNames())
+    return {name: result for (name, _), result in zip(tensors, results, strict=True)}

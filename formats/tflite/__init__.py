@@ -34,8 +34,10 @@ CUTTING = ("Slice", "StridedSlice", "Gather")
 
 
 @importer(".tflite")
-def read(path: Path, *more: Path) -> Net:
+def read(path: Path, *more: Path, allow_custom: bool = False) -> Net:
     """The net in a TensorFlow Lite file, for inference: its first subgraph.
+
+    allow_custom  keep operators of unknown types as layers, for a registration to come; see engine/custom
 
     Sizes that may change as far as the net goes are symbolic: N, and H and W where no padding or shape was worked out
     from those of the file. Raises FileError for a damaged file, and one ConversionError that lists every operator that
@@ -46,7 +48,7 @@ def read(path: Path, *more: Path) -> Net:
         raise InputError(f"{path}: a TensorFlow Lite model is one file; there is no place for {more[0]}")
     model = load(path)
     try:
-        return _convert(model, path)
+        return _convert(model, path, allow_custom)
     except ConversionError as error:
         head = str(error).split("; ")[0]
         raise ConversionError(f"{path}: {head}", error.problems) from None
@@ -54,8 +56,9 @@ def read(path: Path, *more: Path) -> Net:
         raise type(error)(f"{path}: {error}") from None
 
 
-def _convert(model: Model, path: Path) -> Net:
+def _convert(model: Model, path: Path, allow_custom: bool) -> Net:
     g = Graph(model, MADE_BYTES + 16 * model.nbytes)
+    g.allow_custom = allow_custom
     g.walk()
     about = f"{path.name}, TensorFlow Lite" + (f", {model.description}" if model.description else "")
     net = cleaned(g.net(path.stem, {"source": about}), len(model.operators))

@@ -20,11 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.custom import Placeholder, custom
 from ...engine.dtype import Quantization, dtype_of
 from ...engine.errors import ConversionError, FbnetError, FileError
 from ...engine.layer import Layer, layers
 from ...engine.net import Net
 from ...engine.tensor import Spec, Tensor
+from .. import flexbuffer
 from .file import FLOATS, MOST_ELEMENTS, Model, OperatorRow, TensorRow
 
 # What a tensor's type is in a net: every floating-point type is fp32 there.
@@ -119,6 +121,8 @@ class Graph:
         self.inputs: dict[str, Spec] = {}
         self.constants: dict[str, Tensor] = {}
         self.problems: list[str] = []
+        self.allow_custom = False
+        self.customs: list[str] = []  # types that nobody knows, kept as placeholders
         self.batch_fixed = self.sizes_fixed = False
         self.batch_by = self.sizes_by = ""  # the operators that did that first
         self._budget = self._left = budget
@@ -230,7 +234,7 @@ class Graph:
         if quantised:
             self.problems.append(f"{node}: it computes with quantised numbers: {quantised[-1]}")
             return
-        if node.type not in operators:
+        if node.type not in operators and not self.allow_custom:
             self.problems.append(f"{node}: there is no layer for this operator, version {row.version}")
             return
         try:
@@ -238,7 +242,7 @@ class Graph:
             if any(v is None and i >= 0 for v, i in zip(values, node.inputs, strict=True)):
                 return  # behind an operator that failed: nothing more can be said about this one
             self._node, before = node, len(self.layers)
-            results = operators[node.type](self, node, *values)
+            results = operators.get(node.type, _kept)(self, node, *values)
             self._bind(node, [results] if isinstance(results, Value) else list(results), before)
         except (Unsupported, *MISTAKES) as error:
             known = isinstance(error, (Unsupported, FbnetError))
@@ -301,6 +305,7 @@ class Graph:
             raise ConversionError(f"{count} operators cannot be converted", self.problems)
         renamed = {o: f"{o}/result" for o in outputs if o in self.inputs}  # an input that is an output too
         named = [self._named(layer) for layer in self.layers]
+        metadata = metadata | ({"custom": sorted(set(self.customs))} if self.customs else {})
         return Net(
             named,
             self.inputs,
@@ -332,6 +337,25 @@ class Graph:
             Tensor(self.fresh(f"{name}.{p}"), data=as_stored(i)) if isinstance(i, np.ndarray) else i
             for i, p in zip(layer.inputs, layer.input_names(), strict=True)
         ])  # fmt: skip
+
+
+def _kept(g: Graph, node: Node, *values: Value | None) -> list[Value]:
+    """An operator that nobody knows, as a layer for a registration to come; its options are the attributes."""
+    options = dict(node.options)
+    if node.custom:
+        try:
+            found = flexbuffer.decode(node.custom)
+        except FileError:
+            raise Unsupported("its options are in a format of its own") from None
+        options |= found if isinstance(found, dict) else {}
+    known = {k: v for k, v in options.items() if v is not None}
+    outputs = [g.fresh(f"{node.name}/{node.type}{i or ''}") for i in range(len(node.outputs))]
+    made = custom(node.type, *map(g._wire, values), name=outputs[0], outputs=outputs, attributes=known)
+    if isinstance(made, Placeholder):
+        g.customs.append(node.type)
+    g.layers.append(made)
+    specs = made.infer_outputs([None if v is None else v.spec for v in values])
+    return [Value(name, spec) for name, spec in zip(outputs, specs, strict=True)]
 
 
 def activated(g: Graph, node: Node, y: Value) -> Value:

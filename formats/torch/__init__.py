@@ -47,13 +47,21 @@ TOLERANCE = 1e-2  # of the largest number: no module comes near that but by a mi
 TEST_BYTES = 16 << 20  # an example that is larger, with its result, does not travel in the net
 
 
-def read(source: Any, example: Any = None, *, weights: str | Path | None = None, check: bool = True) -> Net:
+def read(
+    source: Any,
+    example: Any = None,
+    *,
+    weights: str | Path | None = None,
+    check: bool = True,
+    allow_custom: bool = False,
+) -> Net:
     """The net of a torch module, for inference.
 
     source   a torch.nn.Module, an ExportedProgram, or 'package.module:factory': a module, or a function that makes one
     example  what to call it with: a tensor, an array, or a shape; a tuple of them for several inputs
     weights  the path of a state dict to load first; only tensors are read from it, never code
     check    False: do not hold the net's own results for the example to torch's
+    allow_custom  keep operators of unknown types as layers, for a registration to come; see engine/custom
 
     Sizes of the inputs that the module allows to change are symbolic. The example and what torch makes of it travel in
     the net as its test. Raises InputError, FileError, CheckError if the net does not give torch's numbers, and one
@@ -72,7 +80,7 @@ def read(source: Any, example: Any = None, *, weights: str | Path | None = None,
     name = type(module).__name__
     while True:
         try:
-            net, results = _walked(exported, sizes, name)
+            net, results = _walked(exported, sizes, name, allow_custom)
             if not (stuck := sizes.stuck(net)):
                 break
             by = "a layer"
@@ -86,13 +94,15 @@ def read(source: Any, example: Any = None, *, weights: str | Path | None = None,
             if not (sequences and is_number(size)):  # torch traces them for one size, whatever they stand
                 net = fixed(net, (axis,), sizes.why(size), input_name)
     vector = _vector(net, exported, results)
-    if check:
+    if check and not net.metadata.get("custom"):
         _check(net, vector)
     small = sum(array.nbytes for array in vector.values()) <= TEST_BYTES
     return net.replace(tests=[vector] if small else [])
 
 
-def _walked(exported: Exported, sizes: Sizes, name: str) -> tuple[Net, list[tuple[str, int]]]:
+def _walked(
+    exported: Exported, sizes: Sizes, name: str, allow_custom: bool
+) -> tuple[Net, list[tuple[str, int]]]:
     """The net, with these sizes, and (name, place among torch's results) of its outputs.
 
     Raises ConversionError; Fixed if a size has to be a number.
@@ -103,6 +113,7 @@ def _walked(exported: Exported, sizes: Sizes, name: str) -> tuple[Net, list[tupl
     titles = titles_of(program.graph.nodes)
     results = _outputs(exported, titles)
     g = TorchGraph(exported, sizes, [title for title, _ in results], titles)
+    g.allow_custom = allow_custom
     stored = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     stored |= signature.inputs_to_lifted_tensor_constants
     tensors = {**dict(program.named_parameters()), **dict(program.named_buffers()), **program.constants}

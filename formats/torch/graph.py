@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.custom import Placeholder, custom
 from ...engine.dtype import dtypes
 from ...engine.errors import FbnetError, RegistryError
 from ...engine.tensor import Dim, Spec
 from ..graph import MISTAKES, Graph
-from ..value import Node, Unsupported, Value, dtype_name
+from ..value import Node, Unsupported, Value, dtype_name, spec_of
 from .exported import Exported
 from .nodes import is_number, name_of, writes, written
 from .sizes import Fixed, Sizes
@@ -133,10 +134,14 @@ class TorchGraph(Graph):
         self._node, before = described, len(self.layers)
         known = overload in operators or kind in operators
         try:
-            if not known and not is_constant(self, node):
+            unknown = not known and not is_constant(self, node)
+            if unknown and not (self.allow_custom and hasattr(node.target, "_schema")):
                 raise Unsupported(f"there is no layer for {node.target}")
             args = [self.argument(a, kind) for a in node.args]
             named = {k: self.argument(a, kind) for k, a in node.kwargs.items()}
+            if unknown:
+                self._hold(node, described, self._kept(node, kind, args, named), before)
+                return
             folded = self._folded(node, args, named)
             function = operators.get(overload) or operators.get(kind)
             if folded is not None or function is None:
@@ -154,6 +159,22 @@ class TorchGraph(Graph):
                 text = str(error) if known_error else f"{type(error).__name__}: {error}"
                 self.problems.append(f"{described}: {text}")
             self._shadow(node)
+
+    def _kept(self, node: Any, kind: str, args: Sequence[Any], named: dict[str, Any]) -> Any:
+        """An operator that nobody knows, as a layer for a registration to come: tensors in, the rest attributes."""
+        names = [a.name for a in node.target._schema.arguments]
+        given = dict(zip(names, args, strict=False)) | named
+        tensors = [plain(self, v) for v in given.values() if isinstance(v, Value)]
+        rest = {k: v for k, v in given.items() if v is not None and not isinstance(v, Value)}
+        type = kind.rpartition("::")[2].partition(".")[0]
+        count = len(node.meta["val"]) if isinstance(node.meta["val"], (list, tuple)) else 1
+        outputs = [self.fresh(f"{self.titles[node.name]}/{type}{i or ''}") for i in range(count)]
+        wired = [self._wire(t) for t in tensors]
+        layer = custom(type, *wired, name=outputs[0], outputs=outputs, attributes=rest)
+        if isinstance(layer, Placeholder):
+            self.customs.append(type)
+        made = self._appended(layer, [spec_of(t) for t in tensors])
+        return made if isinstance(node.meta["val"], (list, tuple)) else made[0]
 
     def _share(self, target: str, title: str) -> None:
         """A node wrote into its operand: all names of that memory stand for the result from now on."""

@@ -6,7 +6,9 @@ import fbnet
 import numpy as np
 import pytest
 from fbnet.engine.errors import ConversionError
+from fbnet.tools.catalogue import entry
 from fbnet.tools.sources import SOURCES, judged, source_of
+from fbnet.tools.vectors import checked, with_test
 
 CASES = {
     "onnxruntime": ("open_nsfw_onnx", ["open_nsfw.onnx"]),
@@ -46,3 +48,15 @@ def test_what_they_cannot_run(tmp_path):
     with pytest.raises(ConversionError, match=r"torchish is not installed: pip install no-such-package"):
         judged(absent, [path], fbnet.Net([], {"x": (1,)}), {}, ["x"])
     assert source_of([tmp_path / "m.fbnet"]) is None
+
+
+@pytest.mark.parametrize(("name", "judge"), [("blazeface", "litert"), ("yolov3_tiny", "opencv for Darknet")])
+def test_the_zoos_vectors_are_judged_by_their_frameworks(zoo, name, judge):
+    """TensorFlow Lite's runtime; OpenCV, told to leave no probability out."""
+    paths = [zoo(name) / file for file in entry(name).model]
+    if judge.startswith("opencv") and not hasattr(pytest.importorskip("cv2").dnn, "readNetFromDarknet"):
+        pytest.skip("this OpenCV reads no Darknet")
+    net = fbnet.convert(*paths)
+    made = with_test(net, net, paths, most_bytes=None)
+    assert made.judge.startswith(judge), made.why
+    assert all(row["holds"] and row["error"] < 1e-4 for row in checked(made.net, 0, "reference"))

@@ -11,6 +11,7 @@ import fbnet
 import flatbuffers
 import numpy as np
 import pytest
+from fbnet.formats.tflite.graph import operators
 from PIL import Image
 
 # net: how many Permutes it has: one at the input, the others where an image is flattened for an output
@@ -234,3 +235,16 @@ def test_a_batch_of_faces(files, zoo):
     for i, face in enumerate(faces):
         for output, array in net.forward(input_1=face[None]).items():
             np.testing.assert_allclose(both[output][i : i + 1], array, rtol=1e-4, atol=1e-3)
+
+
+def test_an_operator_that_nobody_knows_is_kept(files, monkeypatch):
+    """With its options, which are a FlexBuffer."""
+    path = files["face_landmark_with_attention"]
+    monkeypatch.delitem(operators, "TransformLandmarks")
+    with pytest.raises(fbnet.ConversionError, match=r"TransformLandmarks\): there is no layer"):
+        fbnet.convert(path)
+    net = fbnet.convert(path, allow_custom=True)
+    kept = [n for n in net.layers if n.type == "TransformLandmarks"]
+    assert kept and net.metadata["custom"] == ["TransformLandmarks"] and len(kept[0].inputs) == 2
+    with pytest.raises(fbnet.RegistryError, match="TransformLandmarks"):
+        net.compile()

@@ -9,6 +9,7 @@ import fbnet
 import numpy as np
 import pytest
 from fbnet.engine.errors import CheckError, ConversionError, FileError, InputError, RegistryError
+from fbnet.engine.layer import layers
 from fbnet.formats.torch.graph import operator, operators
 
 torch = pytest.importorskip("torch")
@@ -219,6 +220,21 @@ def test_an_operator_of_ones_own(numbers):
 
     with pytest.raises(ConversionError, match=r"there is no layer for fbnettest\.cube"):
         fbnet.convert(Cube(), (2, 3))
+    net = fbnet.convert(Cube(), (2, 3), allow_custom=True)
+    assert [layer.type for layer in net.layers] == ["cube", "Power"] and net.metadata["custom"] == ["cube"]
+
+    @fbnet.layer("cube")
+    class Registered(fbnet.Elementwise):
+        """y = x ** 3"""
+
+        def reference(self, x):
+            return x**3
+
+    try:
+        x = numbers(2, 3)
+        np.testing.assert_allclose(net.forward(x=x)["add"], x**3 + 1, rtol=1e-5)
+    finally:
+        layers.discard("cube")
     operator("fbnettest::cube")(lambda g, node, x: g.add("Power", x, power=3.0))
     try:
         x = numbers(2, 3)
