@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from ..engine.check import check_layer
-from ..engine.errors import FbnetError
+from ..engine.errors import FbnetError, InputError
 from ..engine.kernel import kernels
 from ..engine.layer import Elementwise, Layer, layers
 from ..engine.lower import HostFallback
@@ -78,6 +78,8 @@ def graded(task: Exercise, file: Path) -> list[dict[str, Any]]:
     """
     from .main import imported
 
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such file")
     imported(file)
     marks: list[dict[str, Any]] = []
     for what, look in (
