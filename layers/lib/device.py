@@ -7,6 +7,7 @@ is run here says what its inputs and outputs are; the library computes all that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class Lib(Device):
     def target(self) -> str:
         """Which file it is: a library that is made anew is another device."""
         self.calls  # noqa: B018 (raises if there is none)
-        return f"{self.path} of {Path(self.path).stat().st_mtime_ns}"
+        return f"file of {datetime.fromtimestamp(Path(self.path).stat().st_mtime).isoformat(' ')}"
 
     def reads(self, net: Net) -> Sequence[str]:
         """The library's inputs. If it cannot say, it is taken for the whole net."""
@@ -82,7 +83,7 @@ class Lib(Device):
             name: (Place(ARENA, 0), specs[name].concrete)
             for name in dict.fromkeys([*net.inputs, *net.outputs])
         }
-        step = Step(net.name, f"{self.name}/forward", 0)
+        step = Step(net.name, f"lib/{dtype}/{Path(self.path).name}/forward", 0)
         return Plan(net, self.name, dtype, self.target, threads, tensors, [], [], [step], 0)
 
     # -- the six calls -------------------------------------------------------------------------------------
