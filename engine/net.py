@@ -205,11 +205,11 @@ class Net:
 
         return compile_net(self, device, dtype, threads, shapes, **wishes)
 
-    def quantize(self, samples: Any, method: str = "mse", **wishes: Any) -> Net:
+    def quantize(self, samples: Any, method: str = "auto", **wishes: Any) -> Net:
         """This net with integer layers, calibrated on samples of what it is for; some tens are enough.
 
         samples    arrays, or dicts of arrays by input name; what a run of this net takes
-        method     how ranges are chosen: "mse", "minmax", "percentile" or "entropy"
+        method     how ranges are chosen: "minmax", "percentile", "mse" or "entropy"; "auto" tries the first three
         labels     the right class of each sample
         max_drop   points of top-1 that may be lost: layers stay in fp32 until it is met
         and more   see engine/quantize

@@ -12,8 +12,10 @@ import click
 import numpy as np
 
 from ..engine.errors import InputError
+from ..engine.net import Net
 from ..formats.ends import reads_pixels
 from .image import colors_of, opened, pixels
+from .model import open_model
 from .numbers import cosine, relative_error, share_that_differs, sqnr_db
 from .show import json_option, print_json, say, table, working
 from .sides import Side, side
@@ -68,6 +70,17 @@ class Row:
 @click.option("--outputs-only", is_flag=True, help="Do not look at the tensors in between.")
 @click.option("--device", default="cpu", show_default=True, help="Where our nets run, if no engine is named.")
 @click.option("--threads", type=click.IntRange(1), help="Threads; default: the cores there are.")
+@click.option(
+    "--data", multiple=True, type=click.Path(path_type=Path), metavar="DIR",
+    help="Compare over a folder of images: signal to noise of each layer, agreement, top-1; B may be quantized.",
+)  # fmt: skip
+@click.option(
+    "--labels", type=click.Path(path_type=Path), help="With --data: a line `cat.jpg 285` for each image."
+)
+@click.option(
+    "--least-sqnr", type=float, default=15.0, show_default=True, metavar="DB",
+    help="With --data: a layer below this is bad.",
+)  # fmt: skip
 @json_option
 def compare(
     a: str,
@@ -78,6 +91,9 @@ def compare(
     outputs_only: bool,
     device: str,
     threads: int | None,
+    data: tuple[Path, ...],
+    labels: Path | None,
+    least_sqnr: float,
     as_json: bool,
 ) -> int:
     """Run A and B on the same input, and compare what both compute, by the names of tensors.
@@ -89,7 +105,12 @@ def compare(
     fbnet compare model.onnx onnxruntime:model.onnx
     fbnet compare net.fbnet opencv:deploy.prototxt+weights.caffemodel --input cat.jpg
     fbnet compare cpu:net.fbnet reference:net.fbnet
+    fbnet compare net.fbnet int8.fbnet --data photos
     """
+    if data:
+        from .compare_data import compare_over
+
+        return compare_over(open_models(a), open_models(b), data, labels, least_sqnr, as_json)
     with working("reading"):
         one, other = side(a, device, threads), side(b, device, threads)
         inputs = read_inputs(one, given) if given else example(one.net, seed)
@@ -118,6 +139,11 @@ def compare(
     else:
         say(f"alike: no tensor of {len(rows)} differs by more than {tolerance:g}")
     return 1 if first else 0
+
+
+def open_models(text: str) -> Net:
+    """The model of one side, which we run ourselves. Raises InputError."""
+    return open_model([Path(part) for part in text.split("+")])
 
 
 def _cells(row: Row, tolerance: float, first: Row | None) -> list[str]:

@@ -26,6 +26,7 @@ COMMANDS = {  # each is the function of its name in the file of its name, with _
     "compare": "Compare two models, or two engines, tensor by tensor.",
     "check": "Run the test vectors that travel in a model.",
     "compile": "Make a library of a model, which runs without Python.",
+    "quantize": "Make a model one of integer layers, calibrated on images.",
     "export": "Write a model as ONNX, for other engines and tools.",
     "info": "Show a model's layers, shapes, work and memory.",
     "draw": "Draw a model: SVG, Mermaid or DOT.",

@@ -160,6 +160,24 @@ def compiling(text: str = "compiling", quiet: bool = False) -> Iterator[None]:
 
 
 @contextmanager
+def stages(quiet: bool = False) -> Iterator[None]:
+    """While long work is done in the block: a bar for each of its stages, where somebody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    what = TextColumn("{task.description}", markup=False)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), what)
+    with Progress(*columns, console=console(stderr=True), transient=True, redirect_stdout=False) as shown:
+        task = shown.add_task("", total=None)
+        with listening(
+            lambda what, done, total: shown.update(task, description=what, completed=done, total=total)
+        ):
+            yield
+
+
+@contextmanager
 def working(text: str, quiet: bool = False) -> Iterator[None]:
     """A sign of life on stderr while the block runs, where somebody watches."""
     if quiet or not sys.stderr.isatty():

@@ -16,14 +16,17 @@ from typing import Any
 from ..net import Net
 from .budget import Budget
 from .quality import Labels
-from .quantizer import Made, Quantizer, Recipe
+from .quantizer import AUTO, Made, Quantizer, Recipe
+from .ranges import methods
 from .samples import FEW
+
+METHODS = (AUTO, *methods)
 
 
 def quantize_net(
     net: Net,
     samples: Any,
-    method: str = "mse",
+    method: str = AUTO,
     *,
     labels: Labels | None = None,
     max_drop: float | None = None,
@@ -39,7 +42,7 @@ def quantize_net(
 
     samples     arrays, or dicts of arrays by input name: some tens of typical ones. With fewer than 8 a warning says
                 that ranges are a guess, and each is widened to what was seen: method "minmax"
-    method      of choosing ranges: "mse", "minmax", "percentile", "entropy"
+    method      of choosing ranges: "auto", which tries the next three, "minmax", "percentile", "mse"; "entropy"
     labels      the right class of each sample, or the right ones
     max_drop    points of top-1 that may be lost; without labels, of agreement with fp32
     max_error   relative error of the outputs that is allowed: 0.1 is 10 %
@@ -57,8 +60,9 @@ def quantize_net(
     recipe = Recipe(method, equalise, bias, adaptive, calibrate)
     made = Quantizer(net, listed, recipe, labels).made(keep, Budget(max_drop, max_error, most_float))
     told = {
-        "method": recipe.method, "equalise": equalise, "bias": bias, "adaptive": adaptive,
+        "method": made.method, "equalise": equalise, "bias": bias, "adaptive": adaptive,
         "quality": made.quality.described(), "float_share": made.float_share, "floats": made.floats,
+        "equalised": made.equalised,
     }  # fmt: skip
     made.net = made.net.replace(metadata=dict(net.metadata) | {"quantization": told})
     return made

@@ -296,6 +296,11 @@ class Builder:
         self._names.add(name)
         return name
 
+    @property
+    def used(self) -> dict[str, Quantization]:
+        """The tensors that are there in int8, and what their numbers stand for."""
+        return {name: self.q(name) for name in self._int8}
+
     def finished(self) -> Net:
         """The integer net."""
         for name in self.net.outputs:

@@ -59,8 +59,8 @@ def equalised(
     specs: Mapping[str, Spec],
     floats: Collection[str],
     seen: Mapping[str, Seen],
-) -> Net:
-    """The net with other weights, which computes the same on what was seen."""
+) -> tuple[Net, list[str]]:
+    """(the net with other weights, which computes the same on what was seen; tensors whose channels have factors)."""
     channels, classes = _channels(net, nodes, specs, floats)
     factors = _factors(net, nodes, floats, seen, channels, classes)
 
@@ -86,7 +86,8 @@ def equalised(
                 assert b is not None
                 changed[b_name] = (b * wrote).astype(np.float32)
         changed[w_name] = np.ascontiguousarray(w, np.float32)
-    return net.replace(constants=dict(net.constants) | {k: Tensor(k, data=v) for k, v in changed.items()})
+    constants = dict(net.constants) | {k: Tensor(k, data=v) for k, v in changed.items()}
+    return net.replace(constants=constants), [name for name in channels if factor(name) is not None]
 
 
 def _channels(

@@ -24,6 +24,7 @@ class Quality:
     error       of the outputs, the root of mean square relative to fp32's; the worst output's
     agreement   percent of the samples whose best class is fp32's; None where the outputs are no classes
     top1_fp32, top1_int8    percent of the samples whose best class is right; None without labels
+    top5_fp32, top5_int8    percent of which a right class is among the best five; None with five classes or fewer
     """
 
     samples: int
@@ -31,6 +32,8 @@ class Quality:
     agreement: float | None = None
     top1_fp32: float | None = None
     top1_int8: float | None = None
+    top5_fp32: float | None = None
+    top5_int8: float | None = None
 
     @property
     def drop(self) -> float | None:
@@ -47,6 +50,8 @@ class Quality:
         parts = []
         if self.top1_fp32 is not None:
             parts.append(f"top-1 {self.top1_int8:.2f} % of {self.top1_fp32:.2f} % in fp32")
+        if self.top5_fp32 is not None:
+            parts.append(f"top-5 {self.top5_int8:.2f} % of {self.top5_fp32:.2f} %")
         if self.agreement is not None:
             parts.append(f"{self.agreement:.2f} % choose fp32's class")
         return (
@@ -81,13 +86,18 @@ def quality(exact: Sequence[Arrays], got: Sequence[Arrays], labels: Labels | Non
         if labels is not None:
             raise InputError("labels were given, but the outputs are no scores of classes, (N, C)")
         return Quality(count, error)
-    (fp32, classes), (int8, _) = ours, theirs
-    agreement = 100 * float(np.mean(fp32 == int8))
+    agreement = 100 * float(np.mean(ours[:, 0] == theirs[:, 0]))
     if labels is None:
         return Quality(count, error, agreement)
-    right = _checked_labels(labels, len(fp32), classes)
-    top1 = [100 * float(np.mean([c in r for c, r in zip(b, right, strict=True)])) for b in (fp32, int8)]
-    return Quality(count, error, agreement, *top1)
+    right = _checked_labels(labels, len(ours), ours.shape[1])
+
+    def hits(best: np.ndarray, most: int) -> float:
+        return 100 * float(
+            np.mean([bool(r & set(b[:most].tolist())) for b, r in zip(best, right, strict=True)])
+        )
+
+    found = [hits(best, most) for most in (1, 5) for best in (ours, theirs)]
+    return Quality(count, error, agreement, *found[: 4 if ours.shape[1] > 5 else 2])
 
 
 def _checked_labels(labels: Labels, count: int, classes: int) -> list[set[int]]:
@@ -104,16 +114,17 @@ def _checked_labels(labels: Labels, count: int, classes: int) -> list[set[int]]:
     return right
 
 
-def _best(answers: Sequence[Arrays]) -> tuple[np.ndarray, int] | None:
-    """(the best class of each sample, number of classes), None if no output is (N, C) scores."""
+def _best(answers: Sequence[Arrays]) -> np.ndarray | None:
+    """The classes of each sample, best first, (samples, classes); None if no output is (N, C) scores."""
     for name, first in answers[0].items():
-        flat = [a[name].reshape(len(a[name]), -1) for a in answers]
         if (
             first.ndim >= 2
             and first.dtype.kind == "f"
             and first.size == first.shape[0] * first.shape[1] > len(first)
         ):
-            return np.concatenate([f.argmax(1) for f in flat]), flat[0].shape[1]
+            return np.argsort(
+                -np.concatenate([a[name].reshape(len(a[name]), -1) for a in answers]), 1, kind="stable"
+            )
     return None
 
 

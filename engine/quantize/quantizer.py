@@ -20,8 +20,11 @@ from .observation import Seen, observe
 from .quality import Labels, Quality, answers, judged_outputs, quality, seconds_of
 from .ranges import methods
 from .rules import Weights
-from .samples import batches, body_index, body_samples, check_constants, checked_samples
+from .samples import Arrays, batches, body_index, body_samples, check_constants, checked_samples
 
+AUTO = "auto"
+TRIED_METHODS = ("minmax", "percentile", "mse")
+JUDGED = 32  # samples that methods are judged on
 CORRECTED = 8  # samples in a batch of those that weights are corrected on
 MEASURED = "more accurate so"  # why a layer stays in fp32 for a budget
 
@@ -30,14 +33,14 @@ MEASURED = "more accurate so"  # why a layer stays in fp32 for a budget
 class Recipe:
     """How a net is quantized; see Net.quantize.
 
-    method     of choosing ranges
+    method     of choosing ranges; "auto" is the best of three
     equalise   channels of different ranges are brought nearer to each other
     bias       mean errors go into biases
     adaptive   weights are rounded for the least error of sums
     calibrate  the most samples that ranges and corrections come from, evenly spaced; quality is judged on all
     """
 
-    method: str = "mse"
+    method: str = AUTO
     equalise: bool = True
     bias: bool = True
     adaptive: bool = False
@@ -48,17 +51,23 @@ class Recipe:
 class Made:
     """An integer net, and what is known of it.
 
-    net      the whole net          body, exact    the piece that was quantized, and in fp32 what it was made of
+    net      the whole net          body      the piece of it that was quantized
+    exact    that piece in fp32     fp32      the same with equalised channels: tensor for tensor what body computes
     floats   layer -> why it stays in fp32          shares   layer -> its share of the multiply-adds
     """
 
     net: Net
     body: Net
     exact: Net
+    fp32: Net
+    method: str
     floats: dict[str, str]
     shares: dict[str, float]
     quality: Quality
     quantizations: dict[str, Quantization]
+    seen: dict[str, Seen] = field(repr=False)
+    equalised: list[str] = field(repr=False)
+    samples: list[Arrays] = field(repr=False)
     candidates: list[Candidate] = field(default_factory=list)
 
     @property
@@ -71,7 +80,8 @@ class Quantizer:
     """Observes a net once; makes integer nets of it."""
 
     def __init__(self, net: Net, samples: object, recipe: Recipe = Recipe(), labels: Labels | None = None):
-        methods[recipe.method]
+        if recipe.method != AUTO:
+            methods[recipe.method]
         check_constants(net)
         self.net, self.recipe, self.labels = net, recipe, labels
         self.samples = body_samples(net, checked_samples(net, samples))
@@ -90,12 +100,24 @@ class Quantizer:
         if not wanted:
             raise InputError(f"{net.name} has no layer that integers could compute")
         self.seen: dict[str, Seen] = observe(self.lean, wanted, self.calibration)
+        self.equalised: list[str] = []  # tensors whose channels have factors
         if recipe.equalise:
-            self.lean = equalised(self.lean, self.nodes, self.specs, floats, self.seen)
+            self.lean, self.equalised = equalised(self.lean, self.nodes, self.specs, floats, self.seen)
             self.seen = observe(self.lean, wanted, self.calibration)
         self.outputs = judged_outputs(self.exact)
         self.wanted = answers(self.exact, self.outputs, self.samples)
         self._decided: dict[str, Weights] = {}
+        self.method = self._best_method(floats) if recipe.method == AUTO else recipe.method
+
+    def _best_method(self, floats: Mapping[str, str]) -> str:
+        """The method whose ranges, with weights rounded to nearest, come nearest to fp32 on some of the samples."""
+        some = self.samples[:: max(1, len(self.samples) // JUDGED)]
+        exact, errors = answers(self.exact, self.outputs, some), {}
+        for number, self.method in enumerate(TRIED_METHODS):
+            report(f"trying ranges by {self.method}", number, len(TRIED_METHODS))
+            body = self.builder(floats, corrected=False).finished()
+            errors[self.method] = quality(exact, answers(body, self.outputs, some)).error
+        return min(errors, key=lambda name: errors[name])
 
     def floats(self, keep: Mapping[str, str] | Collection[str] = ()) -> dict[str, str]:
         """Which layers stay in fp32, and why, if `keep` have to."""
@@ -106,7 +128,7 @@ class Quantizer:
 
         corrected  weights are decided anew for this choice of layers; else they are those that were decided last
         """
-        found = quantizations(self.lean, self.nodes, floats, self.seen, self.recipe.method)
+        found = quantizations(self.lean, self.nodes, floats, self.seen, self.method)
         builder = Builder(self.lean, self.nodes, floats, found, self.specs, direct)
         builder.decided |= self._decided
         if corrected and (self.recipe.bias or self.recipe.adaptive):
@@ -144,15 +166,9 @@ class Quantizer:
             found = self.judged(body)
         shares = self.shares()
         return Made(
-            self._whole(body),
-            body,
-            self.exact,
-            floats,
-            shares,
-            found,
-            dict(builder.quantizations),
-            candidates,
-        )
+            self._whole(body), body, self.exact, self.lean, self.method, floats, shares, found,
+            builder.used, self.seen, self.equalised, self.samples, candidates,
+        )  # fmt: skip
 
     def shares(self) -> dict[str, float]:
         """Of each layer its share of the multiply-adds."""

@@ -137,6 +137,13 @@ def least_error(h: Histogram, function: Function) -> tuple[float, float]:
 def entropy(h: Histogram) -> tuple[float, float]:
     if not h.counts.any():
         return h.low, h.high
+    counts = h.counts.copy()
+    step = (h.high - h.low) / BINS
+    if h.low <= 0 <= h.high and step:  # zeros are exact in int8, and behind a rectifier there are very many
+        at = min(int(-h.low / step), BINS - 1)
+        near = [counts[i] for i in (at - 1, at + 1) if 0 <= i < BINS]
+        counts[at] = min(counts[at], sum(near) / len(near))
+    h = Histogram(h.low, h.high, counts)
     ends = max(abs(h.low), abs(h.high)) * np.linspace(1, 0.02, 99)
     _, end = min((_loss(h, max(h.low, -end), min(h.high, end)), -end) for end in ends)
     return max(h.low, end), min(h.high, -end)

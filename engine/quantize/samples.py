@@ -17,7 +17,7 @@ from ..lower import HostFallback
 from ..net import Net, as_input
 from ..part import pieces
 from ..plan import Plan
-from ..progress import report
+from ..progress import listening, report
 
 Arrays = dict[str, np.ndarray]
 
@@ -39,7 +39,10 @@ def net_macs(net: Net) -> int:
 
 def plan_for(net: Net, inputs: Mapping[str, np.ndarray], threads: int | None = None) -> Plan:
     """A plan for these inputs, for the cpu, whose kernels are not measured. What has none runs by its reference."""
-    with warnings.catch_warnings():
+    with (
+        warnings.catch_warnings(),
+        listening(lambda *_: None),
+    ):  # a stage's bar does not show each plan's layers
         warnings.simplefilter("ignore", HostFallback)
         shapes = {name: array.shape for name, array in inputs.items()}
         return net.compile("cpu", threads=threads, shapes=shapes, tune=False)

@@ -56,6 +56,13 @@ def test_mse_is_near_the_best_of_many_ranges():
     assert found < 1.03 * tried
 
 
+def test_zeros_behind_a_rectifier_do_not_clamp_the_rest():
+    x = np.maximum(rng.normal(size=100_000), 0)
+    for name in methods:
+        low, high = methods[name](histogram(x))
+        assert low == 0 and high > 2, name
+
+
 def test_what_a_function_makes_flat_is_clamped():
     """Below -3 a hard swish is 0: half of these numbers need no steps at all."""
     x = rng.uniform(-20, 6, 100_000)
