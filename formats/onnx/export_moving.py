@@ -44,7 +44,7 @@ def pad(w: Writer, layer: Layer, x: Value) -> str:
     padded = len(layer.pads) // 2
     none = [0] * (x.spec.ndim - padded)
     pads = np.array([*none, *layer.pads[:padded], *none, *layer.pads[padded:]])
-    return w.node("Pad", x, pads, np.float32(layer.value), mode=layer.mode)
+    return w.node("Pad", x, pads, x.spec.dtype.storage.type(layer.value), mode=layer.mode)
 
 
 @written("ShuffleChannel")
