@@ -9,7 +9,7 @@ import numpy as np
 
 from ...engine.layer import Layer
 from ..value import Unsupported
-from .writer import Value, Writer, written
+from .writer import ONNX_TYPES, Value, Writer, written
 
 
 @written("Flatten", "Reshape")
@@ -44,7 +44,10 @@ def pad(w: Writer, layer: Layer, x: Value) -> str:
     padded = len(layer.pads) // 2
     none = [0] * (x.spec.ndim - padded)
     pads = np.array([*none, *layer.pads[:padded], *none, *layer.pads[padded:]])
-    return w.node("Pad", x, pads, x.spec.dtype.storage.type(layer.value), mode=layer.mode)
+    value = w.constant(layer.value)
+    if x.spec.dtype.name not in ("fp32", "int64"):
+        value = w.node("Cast", value, to=ONNX_TYPES[x.spec.dtype.name])
+    return w.node("Pad", x, pads, value, mode=layer.mode)
 
 
 @written("ShuffleChannel")
