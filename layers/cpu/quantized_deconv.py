@@ -1,4 +1,8 @@
-"""QuantizedDeconvolution on the cpu: every plane of y gathers what the taps of its filters spread into it, as int32."""
+"""QuantizedDeconvolution on the cpu: every plane of y gathers what the taps of its filters spread into it, as int32.
+
+A tap reaches every stride-th place of a row of y. While they are summed up such places lie side by side, so that adding
+a row of x is vector code.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,10 @@ result = as_bytes  # of a variant
 
 def bind(call: Call) -> Stage:
     layer, (_, _, oh, ow) = call.layer, call.shape("y")
+    room = (call.threads, oh, layer.stride[1], -(-ow // layer.stride[1]))
     return Stage(
         dict(
-            residual=call.flat("residual"), room=Scratch((call.threads, oh, ow), "int32"),
+            residual=call.flat("residual"), room=Scratch(room, "int32"),
             stride_h=layer.stride[0], stride_w=layer.stride[1], dilation_h=layer.dilation[0],
             dilation_w=layer.dilation[1], top=layer.pad[0], left=layer.pad[1], residual_zero=float(layer.residual_zero),
         ) | limits_of(call),
@@ -33,29 +38,31 @@ def gather_taps(
     n, m, oh, ow = y.shape
     _, c, h, width = x.shape
     _, per_group, kh, kw = w.shape
+    wide = room.shape[3]
     for plane in range(n * m * ith // nth, n * m * (ith + 1) // nth):
         image, out = plane // m, plane % m
         start = out // per_group * (c // group)
         for oy in range(oh):
-            for ox in range(ow):
-                room[ith, oy, ox] = b[out]
+            for phase in range(stride_w):
+                for i in range(wide):
+                    room[ith, oy, phase, i] = b[out]
         for channel in range(start, start + c // group):
             for ky in range(kh):
                 for kx in range(kw):
                     tap = w[channel, out % per_group, ky, kx]
-                    shift = kx * dilation_w - left
-                    # the places of x whose tap kx is in y
-                    first = max(0, (stride_w - 1 - shift) // stride_w)
-                    last = min(width, (ow - 1 - shift) // stride_w + 1)
+                    # what x[ix] is multiplied by goes to y's place (ix + ahead) * stride_w + phase
+                    ahead, phase = (kx * dilation_w - left) // stride_w, (kx * dilation_w - left) % stride_w
+                    first = max(0, -ahead)
+                    last = min(width, (ow - phase + stride_w - 1) // stride_w - ahead)
                     for iy in range(h):
                         oy = iy * stride_h + ky * dilation_h - top
                         if 0 <= oy < oh:
                             for ix in range(first, last):
                                 added = tap * (x[image, channel, iy, ix] - x_zero)
-                                room[ith, oy, ix * stride_w + shift] += added
+                                room[ith, oy, phase, ix + ahead] += added
         for oy in range(oh):
             for ox in range(ow):
-                acc = room[ith, oy, ox]
+                acc = room[ith, oy, ox % stride_w, ox // stride_w]
                 v = np.float32(acc) * multiplier[out]
                 if residual.size > 0:
                     there = np.float32(residual[(plane * oh + oy) * ow + ox])
