@@ -70,7 +70,6 @@ def cases(case):
             slope=True,
             residual=(1, 37, 11, 5),
         ),
-        conv((1, 16, 1, 7), (16, 1, 5, 5), group=16, pad=(2, 2, 2, 2), low=-3),
         conv((1, 7, 13, 127), (7, 1, 5, 5), group=7, stride=(2, 2), pad=(1, 2, 2, 1), wide=True),
         conv((1, 13, 7, 9), (13, 1, 3, 2), group=13, dilation=(2, 3), pad=(0, 1, 4, 3)),
         conv((1, 13, 3, 1), (13, 1, 2, 2), group=13, stride=(5, 7), pad=(6, 9, 6, 0), heavy=True),
