@@ -49,6 +49,7 @@ class Graph:
         self.problems: list[str] = []
         self.consumers: dict[str, list[Node]] = {}
         self.allow_custom = False
+        self.weight_scales: list[Sequence[float]] = []  # that constants were dequantized with
         self.customs: list[str] = []  # types that nobody knows, kept as placeholders
         self.sizes_fixed = False  # True once a result depends on an H or W that the file gives as a number
         self.fixed_by = ""  # the node that did that first

@@ -91,6 +91,11 @@ def _equals(layer: Layer, order: Order, specs: Sequence[Spec]) -> dict[str, obje
     return {} if all(spec.ndim == len(order) for spec in specs) else None
 
 
+def _scaled(layer: Layer, order: Order, specs: Sequence[Spec]) -> dict[str, object] | None:
+    """One scale, or one for each slice along `axis`."""
+    return _axis(layer, order, specs) if len(layer.scale) > 1 else {}
+
+
 def _free(layer: Layer, order: Order, specs: Sequence[Spec]) -> dict[str, object] | None:
     return {}
 
@@ -113,6 +118,8 @@ MOVES: dict[str, Move] = {
     "ArgMax": _axis,
     "TopK": _axis,
     "CumSum": _axis,
+    "Quantize": _scaled,
+    "Dequantize": _scaled,
 }
 # all inputs are read in one order; of other types the first input is the image
 JOINS = ("Eltwise", "Concat", "Binary", "Compare", "Where")

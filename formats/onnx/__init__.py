@@ -4,7 +4,8 @@
     functions    operators that are defined by others, and If and Loop
     graph        the walk over the nodes, and the table that operators are entered in
     fold         what is known before the net runs: constants, and the arithmetic of shapes
-    arithmetic, convolution, detection, elementwise, frame, moving, norm, pooling, product, recurrent, reduce, select
+    arithmetic, convolution, detection, elementwise, frame, moving, norm, pooling, product, quantized,
+    quantized_by_microsoft, recurrent, reduce, select
                  the operators, each a small function
     export       the way out, Net -> .onnx, with its own walk and tables
 
@@ -36,6 +37,8 @@ from . import (  # noqa: F401  they enter their operators
     norm,
     pooling,
     product,
+    quantized,
+    quantized_by_microsoft,
     recurrent,
     reduce,
     select,
@@ -133,7 +136,7 @@ def _convert(
     producer = f"{model.producer_name} {model.producer_version}".strip()
     about = f"{path.name}, ONNX opset {opset}" + (f", {producer}" if producer else "")
     net = g.net(path.stem, {"source": about})
-    return cleaned(net, len(source.node)), g.fixed_by
+    return cleaned(net, len(source.node), g.weight_scales), g.fixed_by
 
 
 def _needed(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Node]:

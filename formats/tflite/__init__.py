@@ -61,7 +61,7 @@ def _convert(model: Model, path: Path, allow_custom: bool) -> Net:
     g.allow_custom = allow_custom
     g.walk()
     about = f"{path.name}, TensorFlow Lite" + (f", {model.description}" if model.description else "")
-    net = cleaned(g.net(path.stem, {"source": about}), len(model.operators))
+    net = cleaned(g.net(path.stem, {"source": about}), len(model.operators), g.weight_scales)
     return _loosened(net, g.batch_by, g.sizes_by)
 
 

@@ -210,9 +210,10 @@ def cast(g: Graph, node: Node, x: Value) -> Value:
     return x if x.spec.dtype.name == DTYPES[kind] else g.add("Cast", x, to=DTYPES[kind])
 
 
-@operator("DEQUANTIZE", "DENSIFY")
+@operator("DEQUANTIZE", "DENSIFY", "QUANTIZE")
 def stored_otherwise(g: Graph, node: Node, x: Value) -> Value:
-    """A constant that is stored as fp16, as integers, or without its zeros is fp32 and whole by now."""
+    """A constant that is stored as fp16, as integers, or without its zeros is fp32 and whole by now; what is quantised
+    stands here for real numbers, before and behind."""
     return x
 
 

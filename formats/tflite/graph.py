@@ -118,6 +118,10 @@ class Graph:
         self.model = model
         self.layers: list[Layer] = []
         self.values: dict[int, Value] = {}  # by the number of the file's tensor
+        self.stored: dict[
+            int, Value
+        ] = {}  # of a quantised tensor its integers; in `values` is what they stand for
+        self.weight_scales: list[Sequence[float]] = []  # that constants were dequantised with
         self.inputs: dict[str, Spec] = {}
         self.constants: dict[str, Tensor] = {}
         self.problems: list[str] = []
@@ -221,16 +225,19 @@ class Graph:
 
     def _enter(self, index: int) -> None:
         tensor = self.model.tensors[index]
-        if tensor.type not in DTYPES or tensor.is_quantised:
+        if tensor.type not in DTYPES or (tensor.is_quantised and not _steps(tensor)):
             self.problems.append(f"input {self.names[index]!r}: it is {tensor}")
             return
         spec = Spec(tensor.shape, DTYPES[tensor.type])
         self.inputs[self.names[index]] = spec
-        self.values[index] = Value(self.names[index], spec)
+        self.values[index] = value = Value(self.names[index], spec)
+        if tensor.is_quantised:
+            self.stored[index] = value
+            self.values[index] = self.add("Dequantize", value, **_steps(tensor))
 
     def _visit(self, node: Node, row: OperatorRow) -> None:
         tensors = [self.model.tensors[i] for i in (*node.inputs, *node.outputs) if i >= 0]
-        quantised = [t for t in tensors if t.is_quantised and not t.is_constant]
+        quantised = [t for t in tensors if t.is_quantised and not t.is_constant and not _steps(t)]
         if quantised:
             self.problems.append(f"{node}: it computes with quantised numbers: {quantised[-1]}")
             return
@@ -243,7 +250,7 @@ class Graph:
                 return  # behind an operator that failed: nothing more can be said about this one
             self._node, before = node, len(self.layers)
             results = operators.get(node.type, _kept)(self, node, *values)
-            self._bind(node, [results] if isinstance(results, Value) else list(results), before)
+            self._bind_real(node, [results] if isinstance(results, Value) else list(results), before)
         except (Unsupported, *MISTAKES) as error:
             known = isinstance(error, (Unsupported, FbnetError))
             self.problems.append(f"{node}: {error}" if known else f"{node}: {type(error).__name__}: {error}")
@@ -256,9 +263,23 @@ class Graph:
             tensor = self.model.tensors[index]
             if tensor.is_constant or prod(tensor.shape) == 0:
                 self.claim(max(4 * prod(tensor.shape), tensor.nbytes))
+                if tensor.is_quantised and isinstance(tensor.quantization, Quantization):
+                    self.weight_scales.append(tensor.quantization.scale)
                 array = _real(tensor) if tensor.is_constant else np.zeros(tensor.shape, np.float32)
                 self.values[index] = Value(self.names[index], _spec(array), array)
         return self.values.get(index)
+
+    def _bind_real(self, node: Node, results: list[Value], before: int) -> None:
+        """_bind, but where the file's tensor is quantised it is the integers of a result that get its name."""
+        reals: dict[int, Value] = {}
+        for k, (index, value) in enumerate(zip(node.outputs, results, strict=False)):
+            tensor = self.model.tensors[index]
+            if tensor.is_quantised:
+                results[k] = self.add("Quantize", value, **_steps(tensor), to=DTYPES[tensor.type])
+                reals[index] = self.add("Dequantize", results[k], **_steps(tensor))
+        self._bind(node, results, before)
+        self.stored |= {index: self.values[index] for index in reals}
+        self.values |= reals
 
     def _bind(self, node: Node, results: list[Value], before: int) -> None:
         """Give the results the names that the file has for them, and the layer that the operator is, its own."""
@@ -295,7 +316,7 @@ class Graph:
         self._node = None
         outputs = list(dict.fromkeys(self.names[i] for i in self.model.outputs))
         for index in dict.fromkeys(self.model.outputs) if not self.problems else ():
-            value = self._value(index)
+            value = self.stored.get(index) or self._value(index)
             if value is None:
                 raise FileError(f"nothing computes the output {self.names[index]!r}")
             if value.name != self.names[index] or value.array is not None or value.name in self.inputs:
@@ -376,6 +397,14 @@ def _fresh(wanted: str, taken: dict[str, int]) -> str:
         name, taken[wanted] = f"{wanted}_{taken[wanted]}", taken[wanted] + 1
     taken[name] = 1
     return name
+
+
+def _steps(tensor: TensorRow) -> dict[str, Any]:
+    """The attributes of Quantize and Dequantize for a tensor in bytes of one scale; {} for another."""
+    q = tensor.quantization
+    if not isinstance(q, Quantization) or len(q.scale) != 1 or tensor.type not in ("INT8", "UINT8"):
+        return {}
+    return {"scale": q.scale, "zero": q.zero}
 
 
 def _real(tensor: TensorRow) -> np.ndarray:

@@ -168,17 +168,17 @@ def test_everything_that_cannot_be_expressed_is_listed(build, convert, ops):
     )
 
 
-def test_a_quantised_net_is_refused_and_its_parameters_can_be_read(build, convert, read, ops):
+def test_a_net_in_16_bits_is_refused_and_its_parameters_can_be_read(build, convert, read, ops):
     quantization = {
         "x": ([0.5], [3], 0), "a": ([0.25], [-2], 0), "y": ([0.1], [0], 0), "w": ([0.1, 0.2, 0.3, 0.4], [0] * 4, 0),
     }  # fmt: skip
     nodes = [conv(ops, y="a"), ops.Op("RELU", "a")]
     constants = {"w": np.zeros((4, 3, 3, 3), np.int8), "b": np.zeros(4, np.int32)}
-    model = build(nodes, IMAGE, constants, types=dict.fromkeys("xay", "int8"), quantization=quantization)
+    model = build(nodes, IMAGE, constants, types=dict.fromkeys("xay", "int16"), quantization=quantization)
     with pytest.raises(ConversionError) as caught:
         convert(model)
     assert len(caught.value.problems) == 3
-    assert "a (CONV_2D): it computes with quantised numbers: int8[] (scale 0.25, zero -2)" in str(
+    assert "a (CONV_2D): it computes with quantised numbers: int16[] (scale 0.25, zero -2)" in str(
         caught.value
     )
     found = {t.name: t.quantization for t in read(model).tensors}
