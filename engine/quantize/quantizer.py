@@ -24,7 +24,7 @@ from .samples import Arrays, batches, body_index, body_samples, check_constants,
 
 AUTO = "auto"
 TRIED_METHODS = ("minmax", "percentile", "mse")
-JUDGED = 32  # samples that methods are judged on
+JUDGED = 32  # samples that methods are tried on
 CORRECTED = 8  # samples in a batch of those that weights are corrected on
 MEASURED = "more accurate so"  # why a layer stays in fp32 for a budget
 
@@ -110,30 +110,37 @@ class Quantizer:
         self.method = self._best_method(floats) if recipe.method == AUTO else recipe.method
 
     def _best_method(self, floats: Mapping[str, str]) -> str:
-        """The method whose ranges, with weights rounded to nearest, come nearest to fp32 on some of the samples."""
-        some = self.samples[:: max(1, len(self.samples) // JUDGED)]
-        exact, errors = answers(self.exact, self.outputs, some), {}
+        """The method whose ranges come nearest to fp32: corrected on every other sample, judged on those between."""
+        some = self.calibration[:: max(1, len(self.calibration) // JUDGED)]
+        corrected, judged = some[::2], some[1::2] or some
+        exact, errors = answers(self.exact, self.outputs, judged), {}
         for number, self.method in enumerate(TRIED_METHODS):
             report(f"trying ranges by {self.method}", number, len(TRIED_METHODS))
-            body = self.builder(floats, corrected=False).finished()
-            errors[self.method] = quality(exact, answers(body, self.outputs, some)).error
+            body = self.builder(floats, corrected=corrected).finished()
+            self._decided.clear()
+            errors[self.method] = quality(exact, answers(body, self.outputs, judged)).error
         return min(errors, key=lambda name: errors[name])
 
     def floats(self, keep: Mapping[str, str] | Collection[str] = ()) -> dict[str, str]:
         """Which layers stay in fp32, and why, if `keep` have to."""
         return kept_in_float(self.lean, self.nodes, self.specs, keep)
 
-    def builder(self, floats: Mapping[str, str], corrected: bool, direct: bool = True) -> Builder:
+    def builder(
+        self,
+        floats: Mapping[str, str],
+        corrected: Sequence[Arrays] = (),
+        adaptive: bool = False,
+        direct: bool = True,
+    ) -> Builder:
         """The integer body, in the making's last state.
 
-        corrected  weights are decided anew for this choice of layers; else they are those that were decided last
+        corrected  samples on which weights are decided anew; without any they are those that were decided last
         """
         found = quantizations(self.lean, self.nodes, floats, self.seen, self.method)
         builder = Builder(self.lean, self.nodes, floats, found, self.specs, direct)
         builder.decided |= self._decided
-        if corrected and (self.recipe.bias or self.recipe.adaptive):
-            parts = list(batches(self.calibration, CORRECTED))
-            correct(builder, parts, bias=self.recipe.bias, adaptive=self.recipe.adaptive)
+        if corrected and (self.recipe.bias or adaptive):
+            correct(builder, list(batches(corrected, CORRECTED)), bias=self.recipe.bias, adaptive=adaptive)
             self._decided |= builder.decided
         for node in self.nodes:
             builder.add(node)
@@ -147,7 +154,7 @@ class Quantizer:
         """An integer net within a budget. Raises QuantizationError if there is none."""
         budget = budget or Budget()
         floats = self.floats(keep)
-        builder = self.builder(floats, corrected=True)
+        builder = self.builder(floats, self.calibration, self.recipe.adaptive)
         body = builder.finished()
         found = self.judged(body)
         candidates: list[Candidate] = []
@@ -157,11 +164,11 @@ class Quantizer:
 
             def judge(names: Sequence[str]) -> Quality:
                 chosen = self.floats(asked | dict.fromkeys(names, MEASURED))
-                return self.judged(self.builder(chosen, corrected=False).finished())
+                return self.judged(self.builder(chosen).finished())
 
             back_to_float(budget, candidates, judge, found)
             floats = self.floats(asked | {c.layer: MEASURED for c in candidates if c.kept})
-            builder = self.builder(floats, corrected=False)
+            builder = self.builder(floats)
             body = builder.finished()
             found = self.judged(body)
         shares = self.shares()
@@ -189,7 +196,7 @@ class Quantizer:
         for number, name in enumerate(names):
             report(f"trying {name} alone", number, len(names))
             others = {node.name: MEASURED for node in self.nodes if node.name != name}
-            alone = self.builder(self.floats(others), corrected=False, direct=False).finished()
+            alone = self.builder(self.floats(others), direct=False).finished()
             error = quality(exact, answers(alone, self.outputs, some)).error
             saved = max(fp32.get(name, 0) - int8.get(name, 0), 0.05 * fp32.get(name, 0))
             found.append(Candidate(name, error, saved or shares[name] * total / 1e10, shares[name]))
