@@ -74,8 +74,8 @@ def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 def back_to_float(
     budget: Budget, candidates: Sequence[Candidate], judge: Callable[[Sequence[str]], Quality], whole: Quality
-) -> Quality:
-    """Mark the fewest candidates, in their rank, with which the budget is met; returns the quality then.
+) -> list[str]:
+    """Mark the fewest candidates, in their rank, with which the budget is met; returns their layers.
 
     judge  names of layers kept in fp32 -> quality
 
@@ -111,4 +111,4 @@ def back_to_float(
         low, count = (low, middle) if met(middle) else (middle, count)
     for candidate in order[:count]:
         candidate.kept = True
-    return tried[count]
+    return [c.layer for c in order[:count]]

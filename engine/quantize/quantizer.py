@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,13 +13,12 @@ from ..net import Net
 from ..part import pieces
 from ..progress import report
 from .budget import TRIED, Budget, Candidate, back_to_float
-from .convert import Builder, kept_in_float, node_macs, nodes_of, prepared, quantizations, tensors_of
+from .convert import ASKED, Builder, kept_in_float, node_macs, nodes_of, prepared, quantizations, tensors_of
 from .correction import correct
 from .equalise import equalised
 from .observation import Seen, observe
 from .quality import Labels, Quality, answers, judged_outputs, quality, seconds_of
 from .ranges import methods
-from .rules import Weights
 from .samples import Arrays, batches, body_index, body_samples, check_constants, checked_samples
 
 AUTO = "auto"
@@ -106,7 +105,6 @@ class Quantizer:
             self.seen = observe(self.lean, wanted, self.calibration)
         self.outputs = judged_outputs(self.exact)
         self.wanted = answers(self.exact, self.outputs, self.samples)
-        self._decided: dict[str, Weights] = {}
         self.method = self._best_method(floats) if recipe.method == AUTO else recipe.method
 
     def _best_method(self, floats: Mapping[str, str]) -> str:
@@ -117,7 +115,6 @@ class Quantizer:
         for number, self.method in enumerate(TRIED_METHODS):
             report(f"trying ranges by {self.method}", number, len(TRIED_METHODS))
             body = self.builder(floats, corrected=corrected).finished()
-            self._decided.clear()
             errors[self.method] = quality(exact, answers(body, self.outputs, judged)).error
         return min(errors, key=lambda name: errors[name])
 
@@ -134,14 +131,12 @@ class Quantizer:
     ) -> Builder:
         """The integer body, in the making's last state.
 
-        corrected  samples on which weights are decided anew; without any they are those that were decided last
+        corrected  samples on which weights are decided; without any each is rounded to the nearest
         """
         found = quantizations(self.lean, self.nodes, floats, self.seen, self.method)
         builder = Builder(self.lean, self.nodes, floats, found, self.specs, direct)
-        builder.decided |= self._decided
         if corrected and (self.recipe.bias or adaptive):
             correct(builder, list(batches(corrected, CORRECTED)), bias=self.recipe.bias, adaptive=adaptive)
-            self._decided |= builder.decided
         for node in self.nodes:
             builder.add(node)
         return builder
@@ -150,32 +145,29 @@ class Quantizer:
         """How near an integer body comes to fp32, on all samples."""
         return quality(self.wanted, answers(body, self.outputs, self.samples), self.labels)
 
-    def made(self, keep: Mapping[str, str] | Collection[str] = (), budget: Budget | None = None) -> Made:
+    def made(self, keep: Collection[str] = (), budget: Budget | None = None) -> Made:
         """An integer net within a budget. Raises QuantizationError if there is none."""
-        budget = budget or Budget()
-        floats = self.floats(keep)
-        builder = self.builder(floats, self.calibration, self.recipe.adaptive)
-        body = builder.finished()
-        found = self.judged(body)
-        candidates: list[Candidate] = []
-        if not budget.met(found):
-            asked = dict(keep) if isinstance(keep, Mapping) else dict.fromkeys(keep, "asked for")
-            candidates = self.candidates(floats, body)
+        budget, asked = budget or Budget(), dict.fromkeys(keep, ASKED)
+        tried: dict[frozenset[str], Made] = {}
+        shares = self.shares()
 
-            def judge(names: Sequence[str]) -> Quality:
-                chosen = self.floats(asked | dict.fromkeys(names, MEASURED))
-                return self.judged(self.builder(chosen).finished())
-
-            back_to_float(budget, candidates, judge, found)
-            floats = self.floats(asked | {c.layer: MEASURED for c in candidates if c.kept})
-            builder = self.builder(floats)
+        def judge(names: Sequence[str]) -> Quality:
+            floats = self.floats(asked | dict.fromkeys(names, MEASURED))
+            builder = self.builder(floats, self.calibration, self.recipe.adaptive)
             body = builder.finished()
             found = self.judged(body)
-        shares = self.shares()
-        return Made(
-            self._whole(body), body, self.exact, self.lean, self.method, floats, shares, found,
-            builder.used, self.seen, self.equalised, self.samples, candidates,
-        )  # fmt: skip
+            tried[frozenset(names)] = Made(
+                self._whole(body), body, self.exact, self.lean, self.method, floats, shares, found,
+                builder.used, self.seen, self.equalised, self.samples,
+            )  # fmt: skip
+            return found
+
+        whole = judge([])
+        if budget.met(whole):
+            return tried[frozenset()]
+        candidates = self.candidates(tried[frozenset()])
+        kept = back_to_float(budget, candidates, judge, whole)
+        return replace(tried[frozenset(kept)], candidates=candidates)
 
     def shares(self) -> dict[str, float]:
         """Of each layer its share of the multiply-adds."""
@@ -183,19 +175,19 @@ class Quantizer:
         total = max(1, sum(macs.values()))
         return {name: count / total for name, count in macs.items()}
 
-    def candidates(self, floats: Mapping[str, str], body: Net) -> list[Candidate]:
+    def candidates(self, made: Made) -> list[Candidate]:
         """Every integer layer with weights, tried alone on some of the samples."""
         shares = self.shares()
-        names = [n.name for n in self.nodes if n.name not in floats and shares[n.name] > 0]
+        names = [n.name for n in self.nodes if n.name not in made.floats and shares[n.name] > 0]
         first = {k: v[:1] for k, v in self.samples[0].items()}
-        fp32, int8 = seconds_of(self.exact, first), seconds_of(body, first)
+        fp32, int8 = seconds_of(self.exact, first), seconds_of(made.body, first)
         some = self.samples[:TRIED]
         exact = answers(self.exact, self.outputs, some)
         total = sum(node_macs(node, self.specs) for node in self.nodes)
         found = []
         for number, name in enumerate(names):
             report(f"trying {name} alone", number, len(names))
-            others = {node.name: MEASURED for node in self.nodes if node.name != name}
+            others = {other.name: MEASURED for other in self.nodes if other.name != name}
             alone = self.builder(self.floats(others), direct=False).finished()
             error = quality(exact, answers(alone, self.outputs, some)).error
             saved = max(fp32.get(name, 0) - int8.get(name, 0), 0.05 * fp32.get(name, 0))
