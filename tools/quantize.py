@@ -45,8 +45,9 @@ from .show import json_option, print_json, say, stages, table
 )
 @click.option("--keep", multiple=True, metavar="LAYER", help="A layer that stays in fp32.")
 @click.option(
-    "--adaptive", is_flag=True, help="Round weights for the least error of sums: slower, a little nearer."
-)
+    "--adaptive/--no-adaptive", default=True, show_default=True,
+    help="Round weights for the least error of sums; or to the nearest, which is faster.",
+)  # fmt: skip
 @click.option(
     "--calibrate", type=click.IntRange(1), default=64, show_default=True, help="The most images for ranges."
 )

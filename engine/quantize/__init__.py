@@ -35,7 +35,7 @@ def quantize_net(
     keep: Collection[str] = (),
     equalise: bool = True,
     bias: bool = True,
-    adaptive: bool = False,
+    adaptive: bool = True,
     calibrate: int = 64,
 ) -> Made:
     """The integer net, and what is known of it.

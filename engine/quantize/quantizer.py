@@ -42,7 +42,7 @@ class Recipe:
     method: str = AUTO
     equalise: bool = True
     bias: bool = True
-    adaptive: bool = False
+    adaptive: bool = True
     calibrate: int = 64
 
 
