@@ -79,7 +79,13 @@ def test_three_sizes_and_batches(zoo, name):
         for output, one in net.forward(**{key: x[-1:]}).items() if batch > 1 else ():
             np.testing.assert_allclose(found[output][-1:], one, rtol=0, atol=1e-5 * max(1, np.abs(one).max()))
         if engine is not None:
-            _, wanted = judged(engine, paths, net, {key: x[:1]}, net.outputs)
+            try:
+                _, wanted = judged(engine, paths, net, {key: x[:1]}, net.outputs)
+            except fbnet.ConversionError:
+                assert (
+                    engine.name == "litert" and size is not None
+                )  # its delegate does not take every other size
+                continue
             for output, right in wanted.items():
                 got = found[output][:1].reshape(right.shape)
                 np.testing.assert_allclose(got, right, rtol=0, atol=1e-4 * max(1, np.abs(right).max()))
