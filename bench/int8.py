@@ -19,7 +19,6 @@ from statistics import median
 import numpy as np
 from fbnet import FbnetError, Net
 from fbnet.engine.format import write
-from fbnet.engine.rewrite import apply
 from fbnet.tools.bench import machine
 from fbnet.tools.export import fixed
 from fbnet.tools.numbers import random_inputs
@@ -47,6 +46,7 @@ def images(shaped: Net) -> list[dict[str, np.ndarray]]:
 def quantized_by_onnxruntime(path: Path, samples: list[dict[str, np.ndarray]]) -> Path:
     """The file that onnxruntime's static quantizer makes of an fp32 model."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
@@ -56,9 +56,12 @@ def quantized_by_onnxruntime(path: Path, samples: list[dict[str, np.ndarray]]) -
             return next(self.left, None)
 
     logging.getLogger().setLevel(logging.ERROR)
-    out = path.with_name("quantized.onnx")
+    ready, out = path.with_name("ready.onnx"), path.with_name("quantized.onnx")
+    quant_pre_process(
+        str(path), str(ready), skip_symbolic_shape=True
+    )  # folds normalisations, as its makers say
     quantize_static(
-        str(path), str(out), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+        str(ready), str(out), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
     )  # fmt: skip
     return out
@@ -80,7 +83,7 @@ def times(net: Net, threads: int, rounds: int, budget: float) -> dict[str, float
         engines = {name: session.run for name, session in sessions.items()}
         outputs = {name: array.shape for name, array in sessions["fbnet fp32"].run(samples[0]).items()}
         path = Path(folder) / "net.onnx"
-        write(apply(shaped), path)
+        write(shaped, path)
         try:
             given = {name: tuple(map(int, spec.shape)) for name, spec in shaped.inputs.items()}
             quantized = quantized_by_onnxruntime(path, samples)
