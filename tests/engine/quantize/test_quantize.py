@@ -135,6 +135,29 @@ def test_rounding_looks_at_what_the_sums_do():
     assert found.dtype == np.int8 and error(found) < 0.4 * error(np.rint(steps))
 
 
+@pytest.mark.parametrize(
+    "activation",
+    [
+        L["ReLU"]("c", name="y"),
+        L["ReLU"]("c", name="y", negative_slope=0.2),
+        L["Clip"]("c", name="y", min=0, max=1.5),
+        L["PReLU"]("c", np.linspace(0, 1, 4, dtype=np.float32), name="y"),
+        L["Sigmoid"]("c", name="y"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_an_activation_at_the_end_is_real(activation, transposed):
+    """fp32 comes out of the last layer with weights, and its activation is that of real numbers."""
+    shape, kind = ((3, 4, 2, 2), "Deconvolution") if transposed else ((4, 3, 2, 2), "Convolution")
+    ends = Net([L[kind]("x", w(*shape), w(4), name="c"), activation], inputs={"x": ("N", 3, 12, 12)})
+    q = ends.quantize(SAMPLES)
+    wanted, got = (n.forward(x=SAMPLES[0])["y"] for n in (ends, q))
+    assert q["c"].to == "fp32" and got.dtype == np.float32
+    assert np.abs(got - wanted).max() < 0.02 * np.abs(wanted).max()
+    assert len(np.unique(got)) > 256  # no int8 after the sums
+
+
 def test_channels_of_different_ranges_are_equalised():
     """A channel of a hundredth of the other's range keeps its numbers: factors go into weights, no more."""
     first = w(2, 3, 1, 1) * np.array([1, 0.01], np.float32).reshape(2, 1, 1, 1)
