@@ -100,6 +100,7 @@ def onnxruntimes(
     """onnxruntime's static quantizer, a scale for each channel, on the same images; run exactly (no fused kernels)."""
     import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     plain = without_image_input(net)
     (name,), (source,) = plain.inputs, net.inputs
@@ -119,7 +120,8 @@ def onnxruntimes(
     options.log_severity_level = 3
     with tempfile.TemporaryDirectory() as folder:
         model, small = Path(folder) / "m.onnx", Path(folder) / "q.onnx"
-        fbnet.engine.rewrite.apply(plain.replace(outputs=outputs, plans={}, tests=())).save(model)
+        plain.replace(outputs=outputs, plans={}, tests=()).save(model)
+        quant_pre_process(str(model), str(model), skip_symbolic_shape=True)  # folds normalisations
         quantize_static(
             model, small, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,

@@ -22,7 +22,7 @@ from .ranges import least_error, methods, quantization_of, united
 from .rules import Node, Weighing, Weights, rule_of
 
 ASKED = "asked for"
-FIRST, LAST = "before the first weighted layer", "after the last weighted layer"
+BEFORE, AFTER = "no integers come to it", "no integer layer is behind it"
 LARGEST_BIAS = (
     1 << 30
 )  # of what int32 holds, one half; the sum of products has the other. docs/integer-specification.md
@@ -73,8 +73,8 @@ def kept_in_float(
 ) -> dict[str, str]:
     """Which nodes stay in fp32, and why. Raises RegistryError for a name in `keep` that is no layer's.
 
-    What comes before the first and after the last weighted layer does, where its numbers are few and its errors would
-    be the result's.
+    A layer without weights does if it does not lie between integer layers with weights: before the first and after the
+    last, and where its neighbours are in fp32.
     """
     known = {layer.name: node.name for node in nodes for layer in node.layers}
     for name in keep:
@@ -91,21 +91,30 @@ def kept_in_float(
         for node in nodes
         if node.name not in found and node_macs(node, specs) > specs[node.layer.outputs[0]].size
     }
-    behind: set[str] = set()  # tensors that depend on a heavy layer
-    for node in nodes:
-        if node.name in heavy or behind & set(node.layer.inputs):
-            behind |= set(node.outputs)
-    ahead: set[str] = set()  # tensors that a heavy layer depends on
-    for node in reversed(nodes):
-        wanted = bool(ahead & set(node.outputs))
-        if node.name not in heavy and node.name not in found:
-            if not behind & set(node.layer.inputs):
-                found[node.name] = FIRST
-            elif not wanted:
-                found[node.name] = LAST
-        if wanted or node.name in heavy:
-            ahead |= {name for layer in node.layers for name in layer.inputs}
+    before = -1
+    while before != len(found):  # what goes to fp32 may leave others alone
+        before = len(found)
+        found |= _not_reached(nodes, heavy, found, BEFORE)
+        found |= _not_reached([*reversed(nodes)], heavy, found, AFTER)
     return {node.name: found[node.name] for node in nodes if node.name in found}
+
+
+def _not_reached(
+    nodes: Sequence[Node], heavy: Collection[str], floats: Collection[str], why: str
+) -> dict[str, str]:
+    """The integer nodes that no heavy one leads to by way of integers, in the order of the nodes or against it."""
+    reached: set[str] = set()
+    found = {}
+    for node in nodes:
+        reads = {name for layer in node.layers for name in layer.inputs}
+        near, far = (reads, node.outputs) if why == BEFORE else (set(node.outputs), reads)
+        if node.name in floats:
+            continue
+        if node.name in heavy or reached & near:
+            reached |= set(far)
+        else:
+            found[node.name] = why
+    return found
 
 
 def _why_not(node: Node, net: Net, specs: Mapping[str, Spec]) -> str:
@@ -171,6 +180,7 @@ def quantizations(
 class Builder:
     """Makes the integer net, node after node; what rules see of it is `Site`.
 
+    ends     tensors besides the outputs that must be there in fp32, under their own names
     direct   a weighted layer that no integer layer reads gives fp32 itself, unrounded
     decided  layer name -> Weights that were decided already; others are rounded to nearest
     """
@@ -183,9 +193,11 @@ class Builder:
         quantizations: Mapping[str, Quantization],
         specs: Mapping[str, Spec],
         direct: bool = True,
+        ends: Collection[str] = (),
     ):
         self.net, self.nodes, self.floats, self.specs = net, nodes, floats, specs
         self.quantizations, self.direct = quantizations, direct
+        self.ends = dict.fromkeys([*net.outputs, *ends])
         self.decided: dict[str, Weights] = {}
         self.layers: list[Layer] = []
         self.constants: dict[str, Tensor] = {}
@@ -235,7 +247,7 @@ class Builder:
         """The name under which a tensor is there in fp32."""
         if tensor not in self._fp32:
             (scale,), (zero,) = self.q(tensor).scale, self.q(tensor).zero
-            name = tensor if tensor in self.net.outputs else self._unused(f"{tensor}.fp32")
+            name = tensor if tensor in self.ends else self._unused(f"{tensor}.fp32")
             self._fp32[tensor] = name
             label = self._unused(f"{tensor}.fp32") if name == tensor else name
             source = self._int8[tensor]
@@ -243,7 +255,7 @@ class Builder:
         return self._fp32[tensor]
 
     def written(self, tensor: str) -> str:
-        name = self._unused(f"{tensor}.int8") if tensor in self.net.outputs else tensor
+        name = self._unused(f"{tensor}.int8") if tensor in self.ends else tensor
         self._int8[tensor] = name
         return name
 
@@ -303,7 +315,7 @@ class Builder:
 
     def finished(self) -> Net:
         """The integer net."""
-        for name in self.net.outputs:
+        for name in self.ends:
             self.fp32(name)
         return self.net.replace(layers=self.layers, constants=self.constants, tests=(), plans={})
 

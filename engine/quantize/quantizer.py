@@ -134,7 +134,7 @@ class Quantizer:
         corrected  samples on which weights are decided; without any each is rounded to the nearest
         """
         found = quantizations(self.lean, self.nodes, floats, self.seen, self.method)
-        builder = Builder(self.lean, self.nodes, floats, found, self.specs, direct)
+        builder = Builder(self.lean, self.nodes, floats, found, self.specs, direct, self.outputs)
         if corrected and (self.recipe.bias or adaptive):
             correct(builder, list(batches(corrected, CORRECTED)), bias=self.recipe.bias, adaptive=adaptive)
         for node in self.nodes:
