@@ -50,6 +50,9 @@ class Device:
     registers: int = 16
     halves: bool = False  # whether kernels may read constants in fp16
     dots: int = 2  # small integers that a lane multiplies and adds up in one instruction: 2 int16, or 4 bytes
+    shift: int = (
+        0  # what is to be added to each of four bytes first: 128 where the instruction reads them unsigned
+    )
     host_threads: ClassVar[bool] = True  # False: a plan's number of threads changes nothing
     compiled: ClassVar[bool] = False  # True: it runs a model that was compiled elsewhere, and no other
     can_time: ClassVar[bool] = False  # True: time_steps works, so that kernels can be chosen by measuring

@@ -122,6 +122,7 @@ class Call:
     registers  vector registers of the target
     layouts    input or result -> its layout in memory, plain if it is not named
     dots       small integers that a lane of the target multiplies in one instruction: 2 int16, or 4 bytes
+    shift      what is to be added to each of four bytes first: 128 where the instruction reads them unsigned
     halves     whether the target reads fp16
     narrow     those constants that are stored in a narrower dtype than their spec's, as they are stored
     """
@@ -134,6 +135,7 @@ class Call:
     registers: int = 16
     layouts: Mapping[str, str] = field(default_factory=dict)
     dots: int = 2
+    shift: int = 0
     halves: bool = False
     narrow: Mapping[str, Tensor] = field(default_factory=dict)
 

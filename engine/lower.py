@@ -128,7 +128,7 @@ def call_of(
     narrow = {name: tensor for name, tensor in stored.items() if tensor is not None}
     return Call(
         layer, found, constants, threads, device.lanes, device.registers, layouts or {},
-        dots=device.dots, halves=device.halves, narrow=narrow,
+        dots=device.dots, shift=device.shift, halves=device.halves, narrow=narrow,
     )  # fmt: skip
 
 

@@ -329,7 +329,7 @@ class Net:
     def digest(self) -> str:
         """32 hex digits that name what this net computes: its graph and its constants' contents."""
         graph = {
-            "inputs": {k: str(v.dtype) for k, v in self.inputs.items()},
+            "inputs": {k: [str(v.dtype), repr(v.quantization)] for k, v in self.inputs.items()},
             "layers": [[n.type, n.name, n.inputs, n.outputs, n.attributes] for n in self.layers],
             "constants": {
                 k: [str(v.spec), repr(v.spec.quantization), v.digest] for k, v in self.constants.items()

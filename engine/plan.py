@@ -21,13 +21,14 @@ from typing import Any
 
 import numpy as np
 
+from .dtype import Quantization
 from .errors import FileError
 from .memory import aligned
 from .net import Net
 from .tensor import Spec
 
 ARENA = 0
-_MAGIC = b"FBPLAN03"
+_MAGIC = b"FBPLAN04"
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class Plan:
             "threads": self.threads,
             "arena": self.arena_bytes,
             "tensors": {
-                name: [place.region, place.offset, spec.shape, spec.dtype.name]
+                name: [place.region, place.offset, *_written(spec)]
                 for name, (place, spec) in self.tensors.items()
             },
             "constants": [c if isinstance(c, str) else next(packed) for c in self.constants],
@@ -226,7 +227,7 @@ class Plan:
             dtype=header["dtype"],
             target=header["target"],
             threads=header["threads"],
-            tensors={n: (Place(r, o), Spec(s, d)) for n, (r, o, s, d) in header["tensors"].items()},
+            tensors={n: (Place(r, o), _spec(*spec)) for n, (r, o, *spec) in header["tensors"].items()},
             constants=constants,
             objects=objects,
             steps=[
@@ -260,3 +261,17 @@ class Plan:
 
     def __repr__(self) -> str:
         return f"<Plan of {self.net.name} on {self.device}: {len(self.steps)} steps>"
+
+
+def _written(spec: Spec) -> list[Any]:
+    """What a plan's header keeps of a tensor's spec: shape, dtype, and scale, zero and axis of its quantization."""
+    given = spec.quantization
+    return [spec.shape, spec.dtype.name, given and [given.scale, given.zero, given.axis]]
+
+
+def _spec(shape: list[int], dtype: str, quantization: list[Any] | None) -> Spec:
+    """The spec of which that was written."""
+    if quantization is None:
+        return Spec(shape, dtype)
+    scale, zero, axis = quantization
+    return Spec(shape, dtype, Quantization(tuple(scale), tuple(zero), axis))

@@ -6,6 +6,7 @@
  *
  * IMAGE is a PPM (P6) or PGM (P5) of 8 bits, in a size that the library was compiled for; or else a file that holds the
  * bytes of the input as they are. The network's first input is the image, its first output the scores of the classes.
+ * RESULTS is written: every output's bytes, one after the other.
  */
 #define _POSIX_C_SOURCE 200809L /* a clock */
 #include <stdio.h>
@@ -172,7 +173,11 @@ int main(int count, char **words) {
     if (!strcmp(output.dtype, "fp32")) print_best(output.data, output.bytes / sizeof(float), names);
     if (results) {
         FILE *file = fopen(results, "wb");
-        if (!file || fwrite(output.data, 1, output.bytes, file) != output.bytes || fclose(file)) return 1;
+        for (; file && i < tensors; i++) {
+            check(net, NN_TensorInfo(net, i, &output));
+            if (fwrite(output.data, 1, output.bytes, file) != output.bytes) return 1;
+        }
+        if (!file || fclose(file)) return 1;
     }
     free(names);
     check(0, NN_Destroy(net));

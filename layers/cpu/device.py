@@ -101,6 +101,10 @@ class Cpu(Device):
         return self.processor.dots
 
     @property
+    def shift(self) -> int:  # type: ignore[override]
+        return self.processor.shift
+
+    @property
     def halves(self) -> bool:  # type: ignore[override]
         return self.processor.halves
 

@@ -1,8 +1,8 @@
 """dots: exact products of small integers, and their way back to int8; a part of simd.
 
 A tile's vectors hold LANES numbers of 32 bits; here they are int32 until `tile_scale` makes float32 of them. A word is
-32 bits of operand: four bytes where the target multiplies four at a time (unsigned by signed, `vpdpbusd`), else two
-int16 (`pmaddwd` and what LLVM finds for other targets). Neither saturates.
+32 bits of operand: four bytes where the target multiplies four at a time (`vpdpbusd`, which reads the first four
+unsigned, and `sdot`), else two int16 (`pmaddwd` and what LLVM finds for other targets). None saturates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def tile_load_row(b: Builder, t, address):
 
 @operation("t(tiiil)")
 def tile_dot_bytes(b: Builder, t, a, a_step, w, words):
-    """t[i][j] += for each of `words` words: unsigned bytes at a + i * a_step times signed bytes of w's vector j."""
+    """t[i][j] += for each of `words` words: four bytes at a + i * a_step, as shift_bytes makes them, times four signed
+    bytes of w's vector j."""
     return _dots(b, t, a, a_step, w, words, _four_bytes)
 
 
@@ -50,10 +51,16 @@ def _dots(b: Builder, t, a, a_step, w, words: int, dot):
     return t
 
 
-def _four_bytes(b: Builder, total, unsigned, signed):
+def _four_bytes(b: Builder, total, x, y):
     """total + the sum of four products in each lane, in one instruction."""
+    if b.target.triple.startswith("aarch64"):
+        quarters = b.types.VectorType(b.types.IntType(8), 4 * b.lanes)
+        function = b._declared(
+            "llvm.aarch64.neon.sdot.v4i32.v16i8", b.int_vector, [b.int_vector, quarters, quarters]
+        )
+        return b.ir.call(function, [total, b.ir.bitcast(x, quarters), b.ir.bitcast(y, quarters)])
     function = b._declared(f"llvm.x86.avx512.vpdpbusd.{b.lanes * 32}", b.int_vector, [b.int_vector] * 3)
-    return b.ir.call(function, [total, unsigned, signed])
+    return b.ir.call(function, [total, x, y])
 
 
 def _two_shorts(b: Builder, total, x, y):
@@ -149,8 +156,9 @@ def store_short(b: Builder, address, value):
 
 @operation("-(iii)")
 def shift_bytes(b: Builder, source, to, count):
-    """`count` (a multiple of LANES) int8 become unsigned bytes, each 128 more."""
-    _each(b, source, to, count, 1, lambda v: b.ir.xor(v, b.types.Constant(v.type, [-128] * v.type.count)))
+    """`count` (a multiple of LANES) int8 become bytes that are SHIFT more: 128 turns the highest bit."""
+    shift = b.target.shift and -128
+    _each(b, source, to, count, 1, lambda v: b.ir.xor(v, b.types.Constant(v.type, [shift] * v.type.count)))
 
 
 @operation("-(iii)")

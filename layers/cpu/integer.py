@@ -37,7 +37,8 @@ def store_rounded(b: Builder, address, vectors, low, high, zero):
     that saturate, and several vectors at a time need the fewest.
     """
     low, high = b.broadcast(low), b.broadcast(high)
-    zeros = b.ir.fptosi(b.broadcast(zero), b.int_vector)
+    whole = b.ir.bitcast(b.ir.fptosi(zero, b.i32), b.f32)  # one number: QEMU < 8.1 fails at riscv64's vectors
+    zeros = b.ir.bitcast(b.broadcast(whole), b.int_vector)
     for start in range(0, len(vectors), TOGETHER):
         numbers = []
         for x in vectors[start : start + TOGETHER]:

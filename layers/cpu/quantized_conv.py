@@ -76,7 +76,7 @@ def bind(call: Call) -> list[Stage]:
     bias, multiplier, slope = (
         filled(values, out_blocks * lanes)
         for values in (
-            centred(layer, call.constants["b"], w, dots),
+            centred(call, dots),
             call.constants["multiplier"],
             call.constants["slope"] if call.shape("slope") != (0,) else np.zeros(0, np.float32),
         )

@@ -45,7 +45,7 @@ def bind(call: Call) -> Stage:
     full = np.zeros((groups * vectors * lanes, deep), np.int8 if dots == 4 else np.int16)
     full[:m, :k] = w
     packed = full.reshape(groups, vectors, lanes, deep // dots, dots).transpose(0, 3, 1, 2, 4)
-    bias = centred(layer, call.constants["b"], w, dots)
+    bias = centred(call, dots)
     slope = call.constants["slope"] if call.shape("slope") != (0,) else None
     width = len(full)
     return Stage(

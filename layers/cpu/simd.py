@@ -82,6 +82,9 @@ if TYPE_CHECKING:
 
 LANES = 8  # fp32 numbers in a vector; the target's own when compiled
 REGISTERS = 16  # vector registers; the target's own when compiled
+SHIFT = (
+    0  # what is added to each of four bytes that a lane multiplies at once; the target's own when compiled
+)
 
 # -- memory ------------------------------------------------------------------------------------------------
 
@@ -358,6 +361,7 @@ def module_for(target: Target) -> ModuleType:
     module = ModuleType(f"simd for {target}")
     module.LANES = target.lanes  # type: ignore[attr-defined]
     module.REGISTERS = target.registers  # type: ignore[attr-defined]
+    module.SHIFT = target.shift  # type: ignore[attr-defined]
     module.address = intrinsics.address  # type: ignore[attr-defined]
     for name, (signature, emit) in OPERATIONS.items():
         setattr(module, name, intrinsics.make(name, signature, emit, target))

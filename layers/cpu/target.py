@@ -28,6 +28,7 @@ class Target:
     fma        whether it multiplies and adds in one instruction
     halves     whether it makes a vector of fp16 one of fp32 in an instruction
     dots       small integers that a lane multiplies and adds up in one instruction: 4 bytes, or 2 int16
+    shift      what is to be added to each of four bytes first: 128 where the instruction reads them unsigned
     brings     functions that its processor has no instruction for, but every compiler and C library for it brings along
     """
 
@@ -39,6 +40,7 @@ class Target:
     registers: int
     fma: bool = True
     dots: int = 2
+    shift: int = 0
     halves: bool = False
     brings: tuple[str, ...] = ()
 
@@ -54,8 +56,10 @@ class Target:
 def _x86(
     level: str, width: int, registers: int, features: str = "", fma: bool = True, dots: int = 2
 ) -> Target:
-    cpu, halves = level.split("+")[0], level != "x86-64-v2"
-    return Target(level, "x86_64-unknown-linux-gnu", cpu, features, width, registers, fma, dots, halves)
+    cpu, halves, shift = level.split("+")[0], level != "x86-64-v2", 128 if dots == 4 else 0
+    return Target(
+        level, "x86_64-unknown-linux-gnu", cpu, features, width, registers, fma, dots, shift, halves
+    )
 
 
 # Whole numbers of 64 bits, and division, on a 32-bit ARM: "Run-time ABI for the Arm Architecture", chapter 5. And C's
@@ -78,6 +82,16 @@ TARGETS = {
         _x86("x86-64-v4", 64, 32, "-prefer-256-bit"),
         _x86("x86-64-v4+vnni", 64, 32, "-prefer-256-bit,+avx512vnni", dots=4),
         Target("aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32, halves=True),
+        Target(
+            "aarch64+dotprod",
+            "aarch64-unknown-linux-gnu",
+            "generic",
+            "+neon,+dotprod",
+            16,
+            32,
+            dots=4,
+            halves=True,
+        ),
         Target(
             "armv7", "armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp4", 16, 16, brings=_ARM_BRINGS
         ),
@@ -108,22 +122,22 @@ def host() -> Target:
         return target(wanted)
     machine = platform.machine().lower()
     if machine in ("x86_64", "amd64"):
-        flags = _x86_flags()
+        flags = _flags("flags")
         level = "x86-64-v4" if flags >= _V4 else "x86-64-v3" if flags >= _V3 else "x86-64-v2"
         return TARGETS[level + "+vnni" if flags & _VNNI.get(level, set()) else level]
     if machine in ("aarch64", "arm64"):
-        return TARGETS["aarch64"]
+        return TARGETS["aarch64+dotprod" if "asimddp" in _flags("Features") else "aarch64"]
     raise DeviceError(f"the cpu device knows no target for {machine!r}; use device='reference'")
 
 
-def _x86_flags() -> set[str]:
+def _flags(title: str) -> set[str]:
     """The processor's flags as Linux names them; elsewhere as LLVM does, which costs loading it."""
     try:
         text = Path("/proc/cpuinfo").read_text()
-        line = next(row for row in text.splitlines() if row.startswith("flags"))
+        line = next(row for row in text.splitlines() if row.startswith(title))
         return set(line.split(":")[1].split())
     except (OSError, StopIteration):
         import llvmlite.binding as llvm
 
-        known = {"bmi": "bmi1", "avxvnni": "avx_vnni", "avx512vnni": "avx512_vnni"}
+        known = {"bmi": "bmi1", "avxvnni": "avx_vnni", "avx512vnni": "avx512_vnni", "dotprod": "asimddp"}
         return {known.get(name, name) for name, there in llvm.get_host_cpu_features().items() if there}

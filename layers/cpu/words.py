@@ -1,8 +1,8 @@
 """words: how small integers lie for the instructions that multiply several of them at a time.
 
-A word is 32 bits of operand. Where the target multiplies four bytes in a lane, unsigned by signed, a word is four
-bytes, each 128 more than the number; else it is two int16. The kernels that take words are given, as the variant's
-functions, one of each pair here.
+A word is 32 bits of operand. Where the target multiplies four bytes in a lane, a word is four bytes, each SHIFT more
+than the number (128 where the instruction reads them unsigned); else it is two int16. The kernels that take words are
+given, as the variant's functions, one of each pair here.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from ...engine.kernel import Call
-from ...engine.layer import Layer
 from . import simd
 
 WORDS = 4  # that a `dot` takes at a time; a number of a variant
-OFFSET = {4: 128, 2: 0}  # what is added to each number of the input, by how many lie in a word
 
 
 def in_a_word(call: Call, w: np.ndarray) -> int:
@@ -22,10 +20,12 @@ def in_a_word(call: Call, w: np.ndarray) -> int:
     return 4 if call.dots == 4 and w.dtype == np.int8 else 2
 
 
-def centred(layer: Layer, b: np.ndarray, w: np.ndarray, numbers: int) -> np.ndarray:
+def centred(call: Call, numbers: int) -> np.ndarray:
     """The bias less what x_zero, and what is added to each byte, add to the sums: (M,) int32, modulo 2**32 as they."""
+    w, b = call.constants["w"], call.constants["b"]
+    added = call.layer.x_zero + (call.shift if numbers == 4 else 0)
     sums = w.reshape(len(w), -1).sum(1, dtype=np.int64)
-    return (b - (layer.x_zero + OFFSET[numbers]) * sums).astype(np.int32)
+    return (b - added * sums).astype(np.int32)
 
 
 def filled(values: np.ndarray, length: int) -> np.ndarray:
@@ -51,7 +51,7 @@ def spread_pairs(source, to, count):
 
 def put_byte(to, k, number):
     """The k-th number of the words at `to`."""
-    simd.store_byte(to + k, number + 128)
+    simd.store_byte(to + k, number + simd.SHIFT)
 
 
 def put_short(to, k, number):

@@ -9,6 +9,7 @@ import pytest
 from fbnet import FileError, Net
 from fbnet.engine.compile import How, plan_key
 from fbnet.engine.device import devices
+from fbnet.engine.dtype import Quantization
 from fbnet.engine.lower import MAX_WORKSPACE
 from fbnet.engine.memory import ALIGN
 from fbnet.engine.plan import ARENA, Place, Plan, Step
@@ -184,3 +185,16 @@ def test_plans_are_saved_with_the_net(tmp_path):
     assert set(trusted.plans) == {plan.key for plan in plans}
     with pytest.raises(fbnet.InputError, match=r"m\.onnx: this format does not take plans"):
         NET.save(tmp_path / "m.onnx", plans=plans)
+
+
+def test_quantization_is_kept():
+    """Of int8 inputs and outputs, in a plan that was read: scale, zero, and the axis of several."""
+    along = Quantization((0.5, 0.25), (0, -3), 1)
+    net = Net([ReLU("x", name="y")], {"x": Spec((1, 2), "int8", along)})
+    plan = NET.compile(threads=1)
+    specs = {"x": Spec((1, 2), "int8", along), "fc": Spec((1, 5), "int8", Quantization((0.1,), (7,)))}
+    kept = dataclasses.replace(plan, tensors={name: (Place(ARENA, 0), spec) for name, spec in specs.items()})
+    again = Plan.read(NET, memoryview(b"".join(kept.chunks())))
+    assert {name: spec for name, (_, spec) in again.tensors.items()} == specs
+    other = Net(net.layers, {"x": Spec((1, 2), "int8")})
+    assert other.digest != net.digest  # else a stored plan would be another net's

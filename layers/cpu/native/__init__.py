@@ -5,6 +5,7 @@ tables.py     plans -> C tables and one file of weights
 library.py    all of it, compiled and linked
 
 nn.h          the calls, for whoever uses it       runtime.c     the calls, which includes the other headers
+nn_load.h     a library chosen at run time
 model.h       the tables' types                    team.h        threads
 processor.h   what the processor must have         weights.h     weights in the library, or a mapped file
 """

@@ -43,16 +43,18 @@ def write(
 ) -> list[str]:
     """Write them into the folder of the library; returns their names."""
     name = wishes.name
-    shutil.copy(Path(__file__).parent / "nn.h", folder)
+    headers = ["nn.h", *(["nn_load.h"] if wishes.kind == "shared" and not platform.wasm else [])]
+    for header in headers:
+        shutil.copy(Path(__file__).parent / header, folder)
     (folder / f"{name}.h").write_text(_header(plans, platform, wishes, calls))
     if platform.wasm and wishes.kind == "shared":
-        return [f"{name}.h", "nn.h"]  # nobody links to a module
+        return [f"{name}.h", *headers]  # nobody links to a module
     kind = wishes.kind.upper()
     (folder / f"{name}-config.cmake").write_text(CMAKE.format(name=name, kind=kind, library=library))
     static = wishes.kind == "static"
     libs = f"${{prefix}}/{library} -lpthread -lm" if static else f"-L${{prefix}} -l{name}"
     (folder / f"{name}.pc").write_text(PKG_CONFIG.format(name=name, platform=platform, libs=libs))
-    return [f"{name}.h", "nn.h", f"{name}-config.cmake", f"{name}.pc"]
+    return [f"{name}.h", *headers, f"{name}-config.cmake", f"{name}.pc"]
 
 
 def _header(plans: Sequence[Plan], platform: Platform, wishes: Wishes, calls: Sequence[str]) -> str:

@@ -172,12 +172,13 @@ def _built(
 
 def _model(made: Tables, platform: Platform, wishes: Wishes, symbol: str) -> str:
     """model.c: the tables and the runtime as one file of C."""
-    level, _, more = platform.processor.name.removeprefix("x86-64-v").partition("+")
+    level = platform.processor.name.removeprefix("x86-64-v").partition("+")[0]
     renamed = "".join(f"#define NN_{call} {wishes.prefix}NN_{call}\n" for call in CALLS if wishes.prefix)
     return (
         "#define _GNU_SOURCE /* which processors a thread may use */\n"
         f'{renamed}#include "nn.h"\n#include "model.h"\n\n#define TARGET "{platform.processor}"\n'
-        + (f"#define LEVEL {level}\n#define VNNI {int(more == 'vnni')}\n" if level.isdigit() else "")
+        f"#define DOTS {platform.processor.dots}\n"
+        + (f"#define LEVEL {level}\n" if level.isdigit() else "")
         + (f"#define WEIGHTS {symbol}\n" if symbol else "")
         + f'{made.text}\n#include "runtime.c"\n'
     )

@@ -39,7 +39,8 @@ enum {
     NN_ERROR_SHAPE = -8,    /* the library has no plan for these shapes */
     NN_ERROR_NAME = -9,     /* no tensor, or no input, is called so */
     NN_ERROR_SIZE = -10,    /* as many bytes as the tensor has were wanted, and others given */
-    NN_ERROR_ARGUMENT = -11 /* NULL, or a number out of range */
+    NN_ERROR_ARGUMENT = -11, /* NULL, or a number out of range */
+    NN_ERROR_LIBRARY = -12   /* from NN_Load of nn_load.h: no library, another processor's, or one that lacks a call */
 };
 
 /* A session. Numbers are never used again, so one that is destroyed is known to be so. */

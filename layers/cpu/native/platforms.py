@@ -49,7 +49,9 @@ class Platform:
 
 
 def _linux(name: str, processor: str, package: str, *flags: str) -> Platform:
-    zig = {"armv7-linux-gnueabihf": "arm-linux-gnueabihf"}.get(name, name.partition("-v")[0])
+    zig = {"armv7-linux-gnueabihf": "arm-linux-gnueabihf"}.get(
+        name, name.partition("-v")[0].partition("+")[0]
+    )
     return Platform(name, target(processor), zig, package, flags)
 
 
@@ -60,6 +62,7 @@ PLATFORMS = {
     for p in (
         *(_linux(f"x86_64-linux-gnu{level}", f"x86-64{level or '-v2'}", _X86) for level in _LEVELS),
         _linux("aarch64-linux-gnu", "aarch64", "gcc-aarch64-linux-gnu"),
+        _linux("aarch64-linux-gnu+dotprod", "aarch64+dotprod", "gcc-aarch64-linux-gnu"),
         _linux("armv7-linux-gnueabihf", "armv7", "gcc-arm-linux-gnueabihf", "-march=armv7-a+neon-vfpv4"),
         _linux("riscv64-linux-gnu", "riscv64", "gcc-riscv64-linux-gnu"),
         Platform("wasm32", target("wasm32"), "wasm32-wasi"),

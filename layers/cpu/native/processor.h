@@ -1,4 +1,5 @@
-/* processor.h: whether this processor has the instructions that the kernels were compiled for: x86-64's LEVEL and VNNI. */
+/* processor.h: whether this processor has the instructions that the kernels were compiled for: x86-64's LEVEL, and those
+ * that multiply DOTS small integers a lane. */
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -22,15 +23,17 @@ static int processor_serves(void) {
     if (wanted[1]) {
         if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (ebx & wanted[1]) != wanted[1]) return 0;
     }
-    if (!VNNI) return 1;
+    if (DOTS < 4) return 1;
     if (LEVEL == 4) return (int)(ecx >> 11 & 1);                                    /* AVX512_VNNI */
     return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (int)(eax >> 4 & 1); /* AVX-VNNI */
 }
 
-#elif defined(__linux__) && (defined(__arm__) || defined(__riscv))
+#elif defined(__linux__) && (defined(__arm__) || defined(__aarch64__) || defined(__riscv))
 #include <sys/auxv.h>
 
-#ifdef __arm__
+#if defined(__aarch64__) /* all have vectors; not all the dot product of bytes */
+#define WANTED (DOTS == 4 ? 1UL << 20 : 0UL)
+#elif defined(__arm__)
 #define WANTED (1UL << 12 | 1UL << 16) /* NEON and VFPv4, as <asm/hwcap.h> numbers them */
 #else
 #define WANTED (1UL << ('V' - 'A')) /* a letter of the instruction set's name a bit */
@@ -41,7 +44,7 @@ static int processor_serves(void) {
 }
 
 #else
-static int processor_serves(void) { /* every 64-bit ARM has vectors; elsewhere nobody can be asked */
+static int processor_serves(void) { /* here nobody can be asked */
     return 1;
 }
 #endif

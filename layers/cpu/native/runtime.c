@@ -103,6 +103,7 @@ static const char *meaning(int status) {
     case NN_ERROR_NAME: return "no tensor is called so";
     case NN_ERROR_SIZE: return "the tensor has another number of bytes";
     case NN_ERROR_ARGUMENT: return "an argument is NULL, or out of range";
+    case NN_ERROR_LIBRARY: return "this is no library that can be loaded, or it lacks a call";
     default: return "an unknown status";
     }
 }

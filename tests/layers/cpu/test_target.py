@@ -31,6 +31,7 @@ def unknown_host(monkeypatch):
         ("x86-64-v4", 16, 32, True),
         ("x86-64-v4+vnni", 16, 32, True),
         ("aarch64", 4, 32, True),
+        ("aarch64+dotprod", 4, 32, True),
         ("armv7", 4, 16, True),
         ("riscv64", 4, 32, True),
         ("wasm32", 4, 16, False),
@@ -39,7 +40,7 @@ def unknown_host(monkeypatch):
 def test_targets(name, lanes, registers, fma):
     found = target(name)
     assert (str(found), found.lanes, found.registers, found.fma) == (name, lanes, registers, fma)
-    assert found is TARGETS[name] and len(TARGETS) == 9
+    assert found is TARGETS[name] and len(TARGETS) == 10
 
 
 def test_an_unknown_target():
@@ -63,25 +64,27 @@ def test_an_unknown_target():
         ("x86_64", V4.replace(" avx512vl", ""), "x86-64-v3"),
         ("aarch64", "", "aarch64"),
         ("arm64", "", "aarch64"),
+        ("aarch64", "asimddp", "aarch64+dotprod"),
     ],
 )
 def test_the_host_is_the_highest_level_whose_flags_it_has(monkeypatch, machine, flags, wanted):
     monkeypatch.setattr(platform, "machine", lambda: machine)
+    title = "flags" if machine.lower() in ("x86_64", "amd64") else "Features"
     monkeypatch.setattr(
-        Path, "read_text", lambda self: f"processor: 0\nflags\t\t: fpu {flags} x\nflags: none\n"
+        Path, "read_text", lambda self: f"processor: 0\n{title}\t\t: fpu {flags} x\nflags: none\n"
     )
     assert host().name == wanted and host() is host()
 
 
 def test_where_linux_does_not_tell_llvm_does(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    told = module._x86_flags()
+    told = module._flags("flags")
 
     def nothing(self):
         raise FileNotFoundError
 
     monkeypatch.setattr(Path, "read_text", nothing)
-    asked = module._x86_flags()
+    asked = module._flags("flags")
     levels = module._V4
     assert asked & levels == told & levels
 

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from fbnet import DeviceError, Net, RegistryError, Session
 from fbnet.engine.device import device_of
+from fbnet.engine.dtype import Quantization
 from fbnet.engine.errors import CompileError
+from fbnet.engine.tensor import Spec
 from fbnet.layers.binary import Binary
 from fbnet.layers.conv import Convolution
 from fbnet.layers.cpu.native.library import Wishes, compile_library
 from fbnet.layers.cpu.native.platforms import compiler_for, platform_named
 from fbnet.layers.lib.calls import ALLOCATE, RELEASE, Calls, Options
+from fbnet.layers.quantize import Requantize
 from fbnet.tools.main import main
 
 CALLS = ("NN_Init", "NN_Prepare", "NN_SetTensor", "NN_Forward", "NN_GetTensor", "NN_Destroy")
@@ -137,6 +140,19 @@ def test_error_codes(library):
         ):
             call(handle)
     assert raw.NN_ErrorText(handle, 5) == b"an unknown status"
+
+
+def test_what_int8_stands_for(compiler, tmp_path):
+    """Scale and zero of an input and of an output; from a plan that is made, and from one that is found on disk."""
+    for attempt in ("made", "found"):
+        scales = {"x": Spec((1, 6), "int8", Quantization((0.25,), (-3,)))}
+        layers = [Requantize("x", name="y", x_zero=-3, multiplier=0.5, scale=0.5, zero=7)]
+        net = Net(layers, scales, name="steps")
+        calls = Calls(compile_library(net, tmp_path / attempt, Wishes("steps")).files[0])
+        handle = calls.init()
+        found = [(t.name, t.dtype, t.scale, t.zero) for t in calls.tensors(handle)]
+        assert found == [(b"x", b"int8", 0.25, -3), (b"y", b"int8", 0.5, 7)]
+        calls.destroy(handle)
 
 
 def test_threads_and_tensors_in_place(net, library):

@@ -93,8 +93,8 @@ def small() -> Net:
 
 
 @pytest.fixture(scope="session")
-def whole() -> Net:
-    """x (1,3,17,15) -> y: a convolution, one for each channel, and a sum, in int8."""
+def mixed() -> Net:
+    """x (1,8,9,7) -> prob in fp32, and y in int8: a convolution of each kind, one for each channel, a sum."""
     rng = np.random.default_rng(0)
 
     def weights(m: int, *rest: int) -> list[np.ndarray]:
@@ -102,18 +102,21 @@ def whole() -> Net:
         factors = rng.uniform(0.3, 1, m) / (74 * 74 * np.prod(rest) ** 0.5) * 60
         return [w, rng.integers(-9000, 9000, m, np.int32), factors.astype(np.float32)]
 
+    real = rng.standard_normal((8, 8, 3, 3), dtype=np.float32) / 4
     around, scale = {"pad": (1, 1, 1, 1), "scale": 0.1}, 0.03
     layers = [
+        Convolution("x", real, real[0, :, 0, 0], name="conv", stride=(2, 2), activation="ReLU"),
+        Softmax("conv", name="prob", axis=1),
         Quantize("x", name="q", scale=(scale,), zero=(-5,)),
-        QuantizedConvolution("q", *weights(20, 3, 3, 3), name="first", x_zero=-5, zero=3, **around),
+        QuantizedConvolution("q", *weights(8, 8, 3, 3), name="first", x_zero=-5, zero=3, **around),
         QuantizedConvolution(
-            "first", *weights(20, 1, 3, 3), name="depthwise", group=20, x_zero=3, zero=-7, **around
+            "first", *weights(8, 1, 3, 3), name="depthwise", group=8, x_zero=3, zero=-7, **around
         ),
         QuantizedEltwise(
             "first", "depthwise", name="y", x_zero=(3, -7), multiplier=(0.7, 0.4), scale=0.1, zero=1
         ),
     ]
-    return Net(layers, {"x": (1, 3, 17, 15)}, name="whole")
+    return Net(layers, {"x": (1, 8, 9, 7)}, outputs=["prob", "first", "y"], name="mixed")
 
 
 @pytest.fixture(scope="session")

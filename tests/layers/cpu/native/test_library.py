@@ -16,14 +16,16 @@ from fbnet.layers.cpu.target import host
 from PIL import Image
 
 LENET = Path(fbnet.__file__).parent / "tools" / "lenet"
+WRONG = Path(__file__).with_name("wrong.c")
 
 # valgrind does not know AVX-512
 HERE = "x86_64-linux-gnu-v3" if host().name.startswith(("x86-64-v3", "x86-64-v4")) else "native"
 
+# target, C compiler, emulator, and a processor that has less: no products of bytes, fused multiply-add, or vectors
 FOREIGN = [
-    ("aarch64-linux-gnu", "aarch64-linux-gnu-gcc", ["qemu-aarch64"]),
-    ("armv7-linux-gnueabihf", "arm-linux-gnueabihf-gcc", ["qemu-arm"]),
-    ("riscv64-linux-gnu", "riscv64-linux-gnu-gcc", ["qemu-riscv64", "-cpu", "rv64,v=true"]),
+    ("aarch64-linux-gnu+dotprod", "aarch64-linux-gnu-gcc", ["qemu-aarch64", "-cpu", "max"], "cortex-a53"),
+    ("armv7-linux-gnueabihf", "arm-linux-gnueabihf-gcc", ["qemu-arm"], "cortex-a8"),
+    ("riscv64-linux-gnu", "riscv64-linux-gnu-gcc", ["qemu-riscv64", "-cpu", "rv64,v=true"], "rv64"),
 ]
 
 
@@ -87,78 +89,95 @@ def test_valgrind_finds_nothing_with_threads(compiler, example, linked, small, r
     assert "error -6: NN_Options.weights is not the file of weights that belongs to this library" in said
 
 
-def same_bits(net, target, compiler, emulator, example, linked, run, folder):
-    """An int8 net as a library for a target gives the bits of its definition."""
-    compile_library(net, folder / "int8", Wishes("int8", "static"), target)
-    program = linked(compiler, example, folder / "int8", folder / "int8" / "libint8.a", "-static")
-    x = np.random.default_rng(1).standard_normal((1, 3, 17, 15), dtype=np.float32)
+def test_what_callers_do_wrong(compiler, linked, small, run, tool, tmp_path):
+    """wrong.c, which loads the library itself: every error has its code and its words, and nothing is lost."""
+    wishes = Wishes("small", weights="file")
+    compile_library(small, tmp_path, wishes, HERE, threads=3, shapes=[{"x": (1, 3, 128, 128)}])
+    (tmp_path / "lacking.c").write_text("int NN_Init(void) { return 0; }\n")
+    compiler.run("-shared", "-fPIC", "lacking.c", "-o", "lacking.so", folder=tmp_path)
+    foreign = bytearray((tmp_path / "libsmall.so").read_bytes())
+    foreign[18:20] = (8).to_bytes(2, "little")  # e_machine: MIPS
+    (tmp_path / "foreign.so").write_bytes(foreign)
+    program = linked(compiler, WRONG, tmp_path, "-ldl")
+    given = [tmp_path / name for name in ("libsmall.so", "small.weights", "lacking.so", "foreign.so")]
+    wanted = "every error has its code and its words\n"
+    assert run(program, *given) == wanted
+    assert run(tool("valgrind"), "-q", "--leak-check=full", "--error-exitcode=9", program, *given) == wanted
+
+
+def same_numbers(net, run, words, folder):
+    """That program gives the net's numbers: those in int8 to the bit."""
+    x = np.random.default_rng(1).standard_normal((1, 8, 9, 7), dtype=np.float32)
     x.tofile(folder / "x")
-    run(*emulator, program, "-o", folder / "y", folder / "x")
-    wanted = net.forward(x=x)["y"]
-    assert len(np.unique(wanted)) > 50
-    np.testing.assert_array_equal(np.fromfile(folder / "y", np.int8).reshape(wanted.shape), wanted)
+    run(*words, "-o", folder / "y", folder / "x")
+    wanted, data = net.forward(x=x), (folder / "y").read_bytes()
+    for name, y in wanted.items():
+        found, data = np.frombuffer(data[: y.nbytes], y.dtype).reshape(y.shape), data[y.nbytes :]
+        assert len(np.unique(y)) > 50
+        if y.dtype == np.int8:
+            np.testing.assert_array_equal(found, y, name)
+        else:
+            np.testing.assert_allclose(found, y, 1e-5, 1e-6)
+    assert not data
 
 
-def test_int8_to_the_bit(compiler, whole, example, linked, run, tmp_path):
-    same_bits(whole, HERE, compiler, [], example, linked, run, tmp_path)
+def test_the_same_numbers_here(compiler, mixed, example, linked, run, tool, tmp_path):
+    compile_library(mixed, tmp_path, Wishes("mixed", "static"), HERE)
+    program = linked(compiler, example, tmp_path, tmp_path / "libmixed.a")
+    same_numbers(mixed, run, [program], tmp_path)
+    same_numbers(
+        mixed, run, [tool("valgrind"), "-q", "--leak-check=full", "--error-exitcode=9", program], tmp_path
+    )
 
 
-@pytest.mark.parametrize(("target", "cc", "emulator"), FOREIGN, ids=[row[0] for row in FOREIGN])
-def test_other_processors(target, cc, emulator, whole, example, linked, run, tool, tmp_path):
+@pytest.mark.parametrize(("target", "cc", "emulator", "weaker"), FOREIGN, ids=[row[0] for row in FOREIGN])
+def test_other_processors(target, cc, emulator, weaker, mixed, example, linked, run, tool, tmp_path):
     """Debian: qemu-user and gcc-aarch64-linux-gnu, gcc-arm-linux-gnueabihf, gcc-riscv64-linux-gnu."""
     emulator, foreign = [tool(emulator[0]), *emulator[1:]], compiler_for(platform_named(target), tool(cc))
-    compile_library(fbnet.load(LENET / "lenet.fbnet"), tmp_path, Wishes("lenet", "static"), target)
-    program = linked(foreign, example, tmp_path, tmp_path / "liblenet.a", "-static")
-    for digit, (image, wanted) in enumerate(digits(tmp_path)):
-        said = run(*emulator, program, "-o", tmp_path / "out", image)
-        assert re.search(rf"^[01]\.\d{{4}}  {digit}  \n", said, re.M)
-        np.testing.assert_allclose(np.fromfile(tmp_path / "out", np.float32), wanted[0], 1e-5, 1e-6)
-    same_bits(whole, target, foreign, [*emulator], example, linked, run, tmp_path)
-    weaker = {"riscv64-linux-gnu": "rv64", "armv7-linux-gnueabihf": "cortex-a8"}.get(target)
-    if weaker:  # without vectors, and without a fused multiply-add
-        said = run(emulator[0], "-cpu", weaker, program, image, expected=1)
-        assert f"error -4: this library is for {platform_named(target).processor}, and this pro" in said
+    compile_library(mixed, tmp_path, Wishes("mixed", "static"), target)
+    program = linked(foreign, example, tmp_path, tmp_path / "libmixed.a", "-static")
+    same_numbers(mixed, run, [*emulator, program], tmp_path)
+    said = run(emulator[0], "-cpu", weaker, program, tmp_path / "x", expected=1)
+    assert f"error -4: this library is for {platform_named(target).processor}, and this pro" in said
 
+
+PROGRAM_IN_NODE = """
+import { WASI } from "node:wasi"; import { readFileSync } from "node:fs";
+const args = ["classify", ...process.argv.slice(3)];
+const wasi = new WASI({ version: "preview1", args, preopens: { "/": "/" } });
+const module = new WebAssembly.Module(readFileSync(process.argv[2]));
+wasi.start(new WebAssembly.Instance(module, wasi.getImportObject()));
+"""
 
 CALL_BY_CALL = """
-import { WASI } from "node:wasi"; import { readFileSync } from "node:fs";
-const wasi = new WASI({ version: "preview1" }), file = readFileSync(process.argv[3]);
+import { WASI } from "node:wasi"; import { readFileSync, writeFileSync } from "node:fs";
+const wasi = new WASI({ version: "preview1" }), x = readFileSync(process.argv[4]);
 const net = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(process.argv[2])), wasi.getImportObject());
 wasi.initialize(net);
 const { memory, malloc, NN_Init, NN_Prepare, NN_SetTensor, NN_Forward, NN_GetTensor, NN_Destroy } = net.exports;
 const put = (bytes) => { const at = malloc(bytes.length); new Uint8Array(memory.buffer).set(bytes, at); return at; };
-const name = (text) => put(new TextEncoder().encode(text + "\0")), prob = malloc(40), slot = malloc(8);
+const name = (text) => put(new TextEncoder().encode(text + "\0")), y = malloc(504), slot = malloc(8);
 let wrong = NN_Init(0, slot);
 const session = new DataView(memory.buffer).getBigUint64(slot, true);
-wrong ||= NN_Prepare(session, 0, 0) || NN_SetTensor(session, name("image"), put(file.subarray(-784)), 784);
-wrong ||= NN_Forward(session) || NN_GetTensor(session, name("prob"), prob, 40) || NN_Destroy(session);
+wrong ||= NN_Prepare(session, 0, 0) || NN_SetTensor(session, name("x"), put(x), x.length);
+wrong ||= NN_Forward(session) || NN_GetTensor(session, name("y"), y, 504) || NN_Destroy(session);
 if (wrong || NN_Forward(session) != -1) throw Error(`error ${wrong}`);
-console.log(new Float32Array(memory.buffer, prob, 10).join(" "));
+writeFileSync(process.argv[3], new Uint8Array(memory.buffer, y, 504));
 """
 
 
-def test_lenet_as_webassembly(example, linked, run, tool, tmp_path):
-    """By zig, which comes as a wheel, and Node, which runs WASI."""
+def test_webassembly(mixed, example, linked, run, tool, tmp_path):
+    """By zig, which comes as a wheel, and Node, which runs WASI: as a program, and call by call."""
     pytest.importorskip("ziglang")
-    node = tool("node")
-    compile_library(fbnet.load(LENET / "lenet.fbnet"), tmp_path, Wishes("lenet", "static"), "wasm32")
-    program = linked(compiler_for(PLATFORMS["wasm32"]), example, tmp_path, tmp_path / "liblenet.a")
-    (tmp_path / "run.mjs").write_text(
-        'import { WASI } from "node:wasi"; import { readFileSync } from "node:fs";\n'
-        'const wasi = new WASI({ version: "preview1", args: ["classify", ...process.argv.slice(3)], '
-        'preopens: { "/": "/" } });\n'
-        "const module = new WebAssembly.Module(readFileSync(process.argv[2]));\n"
-        "wasi.start(new WebAssembly.Instance(module, wasi.getImportObject()));\n"
-    )
-    (tmp_path / "call.mjs").write_text(CALL_BY_CALL)
-    made = compile_library(fbnet.load(LENET / "lenet.fbnet"), tmp_path, Wishes("lenet"), "wasm32")
-    image, wanted = list(digits(tmp_path))[7]
-    said = run(node, "--no-warnings", tmp_path / "call.mjs", made.files[0], image)
-    np.testing.assert_allclose([float(x) for x in said.split()], wanted[0], 1e-5, 1e-6)
-    for digit, (image, wanted) in enumerate(digits(tmp_path)):
-        said = run(node, "--no-warnings", tmp_path / "run.mjs", program, "-o", tmp_path / "out", image)
-        assert re.match(rf"[01]\.\d{{4}}  {digit}  \n", said)
-        np.testing.assert_allclose(np.fromfile(tmp_path / "out", np.float32), wanted[0], 1e-5, 1e-6)
+    node = [tool("node"), "--no-warnings"]
+    compile_library(mixed, tmp_path, Wishes("mixed", "static"), "wasm32")
+    program = linked(compiler_for(PLATFORMS["wasm32"]), example, tmp_path, tmp_path / "libmixed.a")
+    (tmp_path / "program.mjs").write_text(PROGRAM_IN_NODE)
+    (tmp_path / "calls.mjs").write_text(CALL_BY_CALL)
+    same_numbers(mixed, run, [*node, tmp_path / "program.mjs", program], tmp_path)
+    made = compile_library(mixed, tmp_path, Wishes("mixed"), "wasm32")
+    run(*node, tmp_path / "calls.mjs", made.files[0], tmp_path / "one", tmp_path / "x")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "y").read_bytes()[-504:]
 
 
 TWO_NETS = """
@@ -212,6 +231,7 @@ def test_what_a_library_consists_of(compiler, pair, tmp_path):
         "libpair.so",
         "pair.h",
         "nn.h",
+        "nn_load.h",
         "pair-config.cmake",
         "pair.pc",
     ]
