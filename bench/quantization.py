@@ -245,7 +245,7 @@ def text() -> None:
     clear = [(line, y["classes"]) for line, y in read if confidence(y) >= 0.9]
     between = [page[None, top + 1 : top + 25, left + 9 : left + 180] for top, left in places]
     calibration = [between[i] for i in np.linspace(0, len(between) - 1, CALIBRATION).astype(int)]
-    for how in ({}, {"max_error": 0.05, "most_float": 0.9}):
+    for how in ({}, {"max_error": 0.03, "most_float": 0.9}):
         made = quantize_net(net, calibration, **how)
         whole = fbnet.with_answers(made.net, ctc=0)
         same = sum(np.array_equal(classes, whole(line)["classes"]) for line, classes in clear)

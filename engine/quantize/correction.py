@@ -26,7 +26,7 @@ from .rules import Node, Weighing, Weights, rule_of
 from .samples import Arrays
 
 MOST_COLUMNS = 8192  # of inputs that adaptive rounding looks at
-DAMPING = 0.01  # of the mean square of the inputs, added so that the matrix can be inverted
+DAMPING = 1.0  # of the mean square of the inputs: less fits the samples better, and what comes after them worse
 BLOCK = 128  # inputs that are rounded before the rest hears of it
 
 Values = dict[str, list[np.ndarray]]  # of each tensor, an array for each batch
