@@ -237,13 +237,15 @@ class Net:
             known.update(zip(layer.outputs, results, strict=True))
         return known
 
-    def stored_as(self, dtype: str) -> Net:
+    def stored_as(self, dtype: str, samples: Any = None) -> Net:
         """The same net with its weights, the constants of two or more axes, stored in another dtype, like "fp16".
 
         Layers are folded into each other first, so that what is rounded is what is computed with. A weight with a
-        number that the dtype cannot hold stays as it is, and a warning says so. Raises InputError for a dtype that
-        does not store what fp32 computes with.
+        number that the dtype cannot hold stays as it is, and a warning says so. So do the weights of a layer that
+        reads or writes such numbers, or halves of them, on the samples, if there are any: arrays, or dicts of arrays
+        by input name. Raises InputError for a dtype that does not store what fp32 computes with.
         """
+        from .quantize.half import too_large
         from .rewrite import apply
 
         kind = dtypes[dtype]
@@ -253,7 +255,14 @@ class Net:
                 f"{self.name}: weights cannot be stored in {dtype} and computed with in fp32: {able} can"
             )
         lean = apply(self)
-        return lean.replace(constants={name: _stored_as(c, kind) for name, c in lean.constants.items()})
+        wide = too_large(lean, kind, samples) if samples is not None else {}
+        for name, largest in wide.items():
+            why = f"it computes with numbers as large as {largest:.3g}, too near to where {kind} ends"
+            warnings.warn(f"{lean[name]} stays fp32: {why}", StaysWide, stacklevel=2)
+        kept = {i for name in wide for i in lean[name].inputs}
+        constants = {n: c if n in kept else _stored_as(c, kind) for n, c in lean.constants.items()}
+        told = {"wide": {name: round(v, 3) for name, v in wide.items()}} if wide else {}
+        return lean.replace(constants=constants, metadata=dict(lean.metadata) | told)
 
     @cached_property
     def computed(self) -> Net:

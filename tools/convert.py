@@ -16,10 +16,13 @@ from ..engine.rewrite import apply
 from ..formats import load, save
 from ..formats.ends import checked as checked_recipe
 from ..formats.ends import with_answers, with_image_input
+from .dataset import dataset_files, read_samples
 from .model import convert_with
 from .options import PlanFor, Shape, Sizes, image_options, read_labels, recipe_changes, tune_option
-from .show import compiling, json_option, print_json, table, warn, working
+from .show import compiling, json_option, print_json, stages, table, warn, working
 from .vectors import checked, with_test
+
+FLOATS_TOLD = 4  # layers that are named
 
 
 @click.command()
@@ -67,6 +70,13 @@ from .vectors import checked, with_test
     show_default=True,
     help="What weights are stored in.",
 )
+@click.option(
+    "--data",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="With --store: images to run; layers whose numbers grow too large for it stay fp32.",
+)
 @click.option("--no-test", is_flag=True, help="Leave the test vector out that `fbnet check` runs.")
 @click.option(
     "--plan",
@@ -95,6 +105,7 @@ def convert(
     examples: tuple[tuple[int, ...], ...],
     weights: Path | None,
     store: str,
+    data: tuple[Path, ...],
     no_test: bool,
     plans: tuple[tuple[str, int | None], ...],
     as_json: bool,
@@ -125,8 +136,13 @@ def convert(
         answers: dict[str, Any] = {"softmax": softmax, "top": top or 0, "argmax": argmax, "ctc": ctc}
         answers |= {"boxes": boxes, "confidence": confidence, "overlap": overlap} if boxes else {}
         net = with_ends(body, recipe_changes(image), **answers)
-        net = net if store == "fp32" else net.stored_as(store)
-        lean = apply(net)
+    if store != "fp32":
+        samples = read_samples(net, dataset_files(net, data)) if data else None
+        with stages(quiet=as_json):
+            net = net.stored_as(store, samples)
+    elif data:
+        raise InputError("--data is for --store fp16 or bf16; int8 is made by fbnet quantize")
+    lean = apply(net)
     classes = _classes(body)
     if names and top and classes not in (None, len(names)):
         warn(f"{labels} has {len(names)} labels, but {body.outputs[0]} has {classes} classes")
@@ -178,12 +194,24 @@ def convert(
                 judge or problem,
                 f"cpu differs by {error:.1e}: {'ok' if right else 'WRONG'}" if judge else "",
             ],
+            *([["stays fp32", "", stays]] if (stays := _stays_in_fp32(net)) else []),
             *([["plans", "", ", ".join(f"{d}:{t or 'all'}" for d, t in plans)]] if plans else []),
         ],
     )
     if problem and judge:
         warn(f"the test vector is judged by {judge}: {problem}")
     return 0 if right else 1
+
+
+def _stays_in_fp32(net: Net) -> str:
+    """Of a net in integers, what is not, and why."""
+    told = net.metadata.get("quantization", {})
+    floats = [f"{name} ({why})" for name, why in told.get("floats", {}).items()]
+    more = (
+        f" and {len(floats) - FLOATS_TOLD} more, which fbnet info shows" if len(floats) > FLOATS_TOLD else ""
+    )
+    share = f"{100 * told.get('float_share', 0):.1f} % of the multiply-adds: "
+    return share + ", ".join(floats[:FLOATS_TOLD]) + more if floats else ""
 
 
 def with_ends(net: Net, image: Mapping[str, Any] | None = None, **answers: Any) -> Net:

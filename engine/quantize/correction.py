@@ -26,7 +26,9 @@ from .rules import Node, Weighing, Weights, rule_of
 from .samples import Arrays
 
 MOST_COLUMNS = 8192  # of inputs that adaptive rounding looks at
-DAMPING = 1.0  # of the mean square of the inputs: less fits the samples better, and what comes after them worse
+DAMPING = (
+    1.0  # of the mean square of the inputs: less fits the samples better, and what comes after them worse
+)
 BLOCK = 128  # inputs that are rounded before the rest hears of it
 
 Values = dict[str, list[np.ndarray]]  # of each tensor, an array for each batch

@@ -14,10 +14,13 @@ import numpy as np
 from ..dtype import Quantization
 from ..layer import Layer, layers
 from ..net import Net
-from .convert import Builder, nodes_of, prepared
+from ..tensor import Spec
+from .convert import Builder, node_macs, nodes_of, prepared
+from .lifted import lifted
 from .rules import Node, Weighing, Weights, rule_of
 
 OFFSETS = {"int8": 0, "uint8": 128}  # what lies between an 8-bit dtype and int8
+BETWEEN = ("Quantize", "Dequantize")
 WHOLE = 1e-3  # how far from a whole number a weight's multiple of its scale may be, after a float32 division
 
 
@@ -25,35 +28,48 @@ def with_integers(net: Net, weight_scales: Iterable[Sequence[float]] = ()) -> Ne
     """The net with integer layers where its Quantize and Dequantize allow; itself if there are none.
 
     weight_scales  the scales that constants were dequantized with: one number, or one an output channel
+
+    What stays in fp32, and why, is in the net's metadata under "quantization", as for a net that fbnet quantized.
     """
-    stripped, known = _stripped(_apart(net))
+    stripped, known = _stripped(_apart(_signed(lifted(net))))
     if not known:
         return net
     # what was quantized has to be there to be quantized: no layer may be joined with the next behind its back
     seen = [name for layer in stripped.layers for name in layer.outputs if name in known]
     shown = stripped.replace(outputs=list(dict.fromkeys([*stripped.outputs, *seen])))
-    lean = _untied(prepared(shown).replace(outputs=stripped.outputs), known)
-    specs, nodes = lean.specs(), nodes_of(lean)
-    decided = {}
+    whole = _untied(prepared(shown), known)
+    nodes, lean = nodes_of(whole), whole.replace(outputs=stripped.outputs)
+    specs = lean.specs()
+    decided: dict[str, Weights] = {}
     scales = [np.asarray(s, np.float32).reshape(-1) for s in weight_scales]
-    floats = []
+    floats: dict[str, str] = {}
     for node in nodes:
-        rule = rule_of(node.layer)
-        if rule is None or not _quantized(node, lean, known) or rule.refuses(node, lean, specs):
-            floats.append(node.name)
-        elif isinstance(rule, Weighing):
+        rule, why = rule_of(node.layer), _why_not(node, lean, known, specs)
+        if not why and isinstance(rule, Weighing):
             weights = _weights(node, rule, lean, scales)
-            if weights is None:
-                floats.append(node.name)
-            else:
-                decided[node.name] = weights
+            why = "" if weights else "its weights are no multiples of a scale that the file tells"
+            decided |= {node.name: weights} if weights else {}
+        if why:
+            floats[node.name] = why
     if len(floats) == len(nodes):
         return net
     builder = _AsGiven(lean, nodes, floats, known, specs)
     builder.decided |= decided
     for node in nodes:
         builder.add(node)
-    return builder.finished()
+    told = {"method": "given", **_told_floats(nodes, specs, floats)}
+    found = _without_detours(builder.finished())
+    return found.replace(metadata=dict(net.metadata) | {"quantization": told})
+
+
+def _told_floats(
+    nodes: Sequence[Node], specs: Mapping[str, Spec], floats: Mapping[str, str]
+) -> dict[str, object]:
+    """What stays in fp32 and why, and its part of the multiply-adds."""
+    reasons = {n.name: floats[n.name] for n in nodes if n.name in floats and n.layer.type not in BETWEEN}
+    macs = {node.name: node_macs(node, specs) for node in nodes}
+    share = sum(macs[name] for name in reasons) / max(1, sum(macs.values()))
+    return {"floats": reasons, "float_share": share}
 
 
 class _AsGiven(Builder):
@@ -61,6 +77,34 @@ class _AsGiven(Builder):
 
     def is_int8(self, node: Node) -> bool:
         return all(name in self.quantizations for name in node.outputs)
+
+
+def _signed(net: Net) -> Net:
+    """The net with int8 for uint8 that is dequantized at once: the same numbers, 128 lower."""
+    readers = _readers(net)
+    lower = {
+        layer.outputs[0]
+        for layer in net.layers
+        if layer.type == "Quantize" and layer.to == "uint8" and layer.outputs[0] not in net.outputs
+        and all(reader.type == "Dequantize" for reader in readers.get(layer.outputs[0], []))
+    }  # fmt: skip
+    made = []
+    for layer in net.layers:
+        tensor = layer.outputs[0] if layer.type == "Quantize" else layer.inputs[0] if layer.inputs else ""
+        if layer.type in BETWEEN and tensor in lower:
+            layer = layer.replace(zero=[z - OFFSETS["uint8"] for z in layer.zero])
+            layer = layer.replace(to="int8") if layer.type == "Quantize" else layer
+        made.append(layer)
+    return net.replace(layers=made) if lower else net
+
+
+def _readers(net: Net) -> dict[str, list[Layer]]:
+    """Tensor -> the layers that read it."""
+    readers: dict[str, list[Layer]] = {}
+    for layer in net.layers:
+        for name in layer.inputs:
+            readers.setdefault(name, []).append(layer)
+    return readers
 
 
 def _apart(net: Net) -> Net:
@@ -79,16 +123,15 @@ def _apart(net: Net) -> Net:
 
 def _stripped(net: Net) -> tuple[Net, dict[str, Quantization]]:
     """The net without Quantize and Dequantize that follow each other, and of what tensors they told the integers."""
-    readers: dict[str, list[Layer]] = {}
-    for layer in net.layers:
-        for name in layer.inputs:
-            readers.setdefault(name, []).append(layer)
+    readers = _readers(net)
     known: dict[str, Quantization] = {}
     real: dict[str, str] = {}  # a dequantized tensor -> the one that was quantized
     gone: set[str] = set()
+    stored = {name: spec.dtype.name for name, spec in net.inputs.items()}
+    stored |= {layer.outputs[0]: layer.to for layer in net.layers if layer.type == "Quantize"}
     for layer in net.layers:
-        if layer.type == "Dequantize" and layer.inputs[0] in net.inputs and len(layer.scale) == 1:
-            known |= _told(layer, layer.outputs[0], net.inputs[layer.inputs[0]].dtype.name)
+        if layer.type == "Dequantize" and layer.inputs[0] in stored and len(layer.scale) == 1:
+            known |= _told(layer, layer.outputs[0], stored[layer.inputs[0]])
         if layer.type != "Quantize" or len(layer.scale) != 1 or layer.to not in OFFSETS:
             continue
         back = readers.get(layer.outputs[0], [])
@@ -111,12 +154,50 @@ def _told(layer: Layer, tensor: str, dtype: str) -> dict[str, Quantization]:
     return {tensor: Quantization(layer.scale, (layer.zero[0] - OFFSETS[dtype],))} if dtype in OFFSETS else {}
 
 
-def _quantized(node: Node, net: Net, known: Mapping[str, Quantization]) -> bool:
-    """Whether the integers of all that a node reads are known; and of what it writes, unless it can give fp32."""
+def _why_not(node: Node, net: Net, known: Mapping[str, Quantization], specs: Mapping[str, Spec]) -> str:
+    """Why a node cannot be computed with the integers of all that it reads and writes; it may write fp32 if it has
+    weights. '' if it can."""
     rule = rule_of(node.layer)
-    assert rule is not None
-    read = all(name in known for name in rule.reads(node, net))
-    return read and (rule.weighted or all(name in known for name in node.outputs))
+    if rule is None:
+        return f"{node.layer.type} has no integer layer"
+    if any(name not in known for name in rule.reads(node, net)):
+        return "what it reads was not quantized"
+    if not rule.weighted and any(name not in known for name in node.outputs):
+        return "what it writes was not quantized"
+    return rule.refuses(node, net, specs)
+
+
+def _without_detours(net: Net) -> Net:
+    """The net without a Quantize that brings back the integers that a Dequantize before it had read."""
+    specs = net.specs()
+    dequantized = {layer.outputs[0]: layer for layer in net.layers if layer.type == "Dequantize"}
+    same: dict[str, str] = {}  # what a Quantize writes -> the integers that it is
+    for layer in net.layers:
+        back = dequantized.get(layer.inputs[0]) if layer.type == "Quantize" else None
+        if back and (back.scale, back.zero) == (layer.scale, layer.zero) and len(layer.scale) == 1:
+            source = same.get(back.inputs[0], back.inputs[0])
+            if specs[source].dtype.name == layer.to:
+                same[layer.outputs[0]] = source
+    taken = {*net.inputs, *net.constants, *net.outputs}
+    called: dict[str, str] = {}  # integers -> the output that they are
+    for written, source in list(same.items()):
+        if written in net.outputs:
+            if source in taken or source in called:  # they have a name to keep
+                del same[written]
+            else:
+                called[source] = written
+    names = {written: called.get(source, source) for written, source in same.items()} | called
+    left = [
+        layer.replace(
+            inputs=tuple(names.get(i, i) for i in layer.inputs),
+            outputs=tuple(names.get(o, o) for o in layer.outputs),
+        )
+        for layer in net.layers
+        if not (layer.type == "Quantize" and layer.outputs[0] in same)
+    ]
+    needed = {*net.outputs, *(name for layer in left for name in layer.inputs)}
+    left = [layer for layer in left if layer.type != "Dequantize" or layer.outputs[0] in needed]
+    return net.replace(layers=left)
 
 
 def _untied(net: Net, known: dict[str, Quantization]) -> Net:

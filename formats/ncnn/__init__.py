@@ -36,8 +36,8 @@ def read_ncnn(
     image: Mapping[str, Any] | None = None,
     allow_custom: bool = False,
 ) -> Net:
-    """An ncnn net. One that was made for integers is read as floats, its weights times their scales; what its layers'
-    inputs (and outputs, where they stay integers) are in steps of is in the net's metadata, under "int8".
+    """An ncnn net. One that ncnn2int8 made has integer layers where ncnn has them, by the scales in the file; without a
+    .bin, which holds those, it is read as floats. The scales are in the net's metadata too, under "int8".
 
     paths           the .param, text or binary, and the .bin, in either order
     random_weights  a seed, 0 or above, for weights instead of a .bin
@@ -103,7 +103,7 @@ def _net(graph: Graph, nodes: Sequence[Any], param: Path, metadata: Mapping[str,
     ends = [e for e in dict.fromkeys(ends) if e not in graph.inputs and e not in graph.constants]
     try:
         net = Net(graph.layers, graph.inputs, graph.constants, ends, name=param.stem, metadata=metadata)
-        net = cleaned(net, len(nodes))
+        net = cleaned(net, len(nodes), graph.weight_scales)
     except FbnetError as error:
         raise ConversionError(f"{param}: {error}") from None
     loose = net.loosened()

@@ -48,6 +48,9 @@ class Graph:
     constants    tensor -> the Tensor of a constant that is a blob of the file
     guessed      inputs whose height and width the file leaves open
     int8         layer -> the scales of what it reads and writes, where the file is for integers: real = scale * stored
+    integers     tensors that are integers in the file
+    coarse       (tensor, scale) -> what it is after a way through int8
+    weight_scales    the scales of weights that are integers, one an output channel
     sizes_fixed  True once something was worked out from the height or width of the file's input
     """
 
@@ -62,6 +65,9 @@ class Graph:
         self.nodes: Sequence[Node] = ()
         self.guessed: list[str] = []
         self.int8: dict[str, dict[str, float | None]] = {}
+        self.integers: set[str] = set()
+        self.coarse: dict[tuple[str, float], str] = {}
+        self.weight_scales: list[Sequence[float]] = []
         self.allow_custom = False
         self.customs: list[str] = []  # types that nobody knows, kept as placeholders
         self.sizes_fixed = False
@@ -155,7 +161,13 @@ class Graph:
                 tensor = blob
             self.tensors[blob] = tensor
         if len(self.layers) > before:
-            self.layers[-1] = self.layers[-1].replace(name=node.name)
+            computing = [
+                i
+                for i in range(before, len(self.layers))
+                if self.layers[i].type not in ("Quantize", "Dequantize")
+            ]
+            at = computing[-1] if computing else -1
+            self.layers[at] = self.layers[at].replace(name=node.name)
             self.weights.follow(self.layers[-1])
 
     def names_of(self, made: Sequence[str]) -> list[str]:
@@ -165,6 +177,8 @@ class Graph:
     def _rename(self, old: str, new: str) -> None:
         self._renamed[old] = new
         self.specs[new] = self.specs.pop(old)
+        if old in self.integers:
+            self.integers.add(new)
         for i in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[i]
             if old in layer.outputs:
@@ -252,32 +266,6 @@ class Source:
             raise ConversionError(f"its {name} would have the shape {list(shape)}")
         source = self.inputs[0] if self.inputs else ""
         return self.graph.weights.get(self.node, name, shape, fan_in, source, tagged)
-
-    def real(self, w: Tensor, count: int) -> Tensor:
-        """Weights that may be int8, as floats, by the `count` scales that follow them; what else follows is noted.
-
-        ncnn's scales are what a float is multiplied by.
-        """
-        term = self.integer(8)
-        if not term:
-            return w
-        scales = self.weight("w_scales", (1 if term % 100 == 2 else count,))
-        notes = {
-            "input": self.weight("x_scale", (1,)),
-            "output": self.weight("y_scale", (1,)) if term > 100 else None,
-        }
-        self.graph.int8[self.node.name] = {k: self.graph.weights.step(t) for k, t in notes.items()}
-        if not self.graph.weights.is_int8(w):
-            return w
-
-        def data() -> np.ndarray:
-            by = np.broadcast_to(np.asarray(scales.data), (count,))
-            rows = np.asarray(w.data).reshape(count, -1)
-            return np.divide(rows, by[:, None], out=np.zeros_like(rows), where=by[:, None] != 0).reshape(
-                w.spec.shape
-            )
-
-        return self.derived("w", w.spec.shape, data)
 
     def add(self, kind: str, *inputs: str | Tensor | None, outputs: int = 1, **attributes: Any) -> Any:
         """Append a layer that reads `inputs` (without any: the only input); the name of what it writes, or a list."""

@@ -9,6 +9,7 @@ import numpy as np
 from ...engine.errors import ConversionError
 from .function import activated
 from .graph import Source, ncnn
+from .integers import integers_of
 
 
 @ncnn("InnerProduct")
@@ -25,7 +26,8 @@ def inner_product(s: Source) -> str:
         raise ConversionError(f"has weights for K={k}, but its input is {s.graph.specs[s.x]}")
     w = s.weight("w", (outputs, k), fan_in=k, tagged=True)
     b = [s.weight("b", (outputs,))] if s.integer(1) else []
-    return activated(s, s.add("InnerProduct", s.x, s.real(w, outputs), *b, axis=axis))
+    given = integers_of(s, w, outputs, outputs)
+    return given.result(activated(s, s.add("InnerProduct", given.x, given.w, *b, axis=axis)))
 
 
 @ncnn("Gemm")

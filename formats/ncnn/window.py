@@ -11,6 +11,7 @@ from ...engine.errors import ConversionError
 from ...engine.tensor import Tensor
 from .function import activated
 from .graph import Source, ncnn
+from .integers import integers_of
 
 SAME_UPPER, SAME_LOWER = (
     -233,
@@ -85,8 +86,9 @@ def convolution(s: Source) -> str:
         pads = _same(s, extents, attributes["stride"], lower=pads[0] == SAME_LOWER)
     w = s.weight("w", (outputs, per_group, *kernel), fan_in=per_group * prod(kernel), tagged=True)
     b = [s.weight("b", (outputs,))] if s.integer(5) else []
-    w = s.real(w, attributes["group"] if "DepthWise" in s.node.type else outputs)
-    return activated(s, s.add("Convolution", s.x, w, *b, pad=[max(0, p) for p in pads], **attributes))
+    given = integers_of(s, w, outputs, attributes["group"] if "DepthWise" in s.node.type else outputs)
+    y = s.add("Convolution", given.x, given.w, *b, pad=[max(0, p) for p in pads], **attributes)
+    return given.result(activated(s, y))
 
 
 def _convolution_of_a_vector(s: Source) -> str:
@@ -94,7 +96,8 @@ def _convolution_of_a_vector(s: Source) -> str:
     outputs = s.integer(0)
     w = s.weight("w", (outputs, s.shape[1]), fan_in=s.shape[1], tagged=True)
     b = [s.weight("b", (outputs,))] if s.integer(5) else []
-    return activated(s, s.add("InnerProduct", s.x, s.real(w, outputs), *b))
+    given = integers_of(s, w, outputs, outputs)
+    return given.result(activated(s, s.add("InnerProduct", given.x, given.w, *b)))
 
 
 @ncnn("Deconvolution", "DeconvolutionDepthWise")

@@ -11,12 +11,15 @@ from .writer import Value, Writer, numbers, written
 
 
 @written("Convolution")
-def convolution(w: Writer, layer: Layer, x: Value, filters: Value, b: Value | None = None) -> str:
+def convolution(
+    w: Writer, layer: Layer, x: Value, filters: Value, b: Value | None = None, residual: Value | None = None
+) -> str:
     y = w.node(
         "Conv", x, filters, b,
         kernel_shape=_kernel(filters), strides=list(layer.stride), pads=list(layer.pad),
         dilations=list(layer.dilation), group=layer.group,
     )  # fmt: skip
+    y = y if residual is None else w.node("Add", y, residual)
     return w.activated(y, layer.activation, layer.activation_args)
 
 

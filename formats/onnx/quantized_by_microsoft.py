@@ -59,6 +59,16 @@ for _kind in ("Sigmoid", "LeakyRelu", "GlobalAveragePool", "AveragePool"):
     operator(f"{HERE}.QLinear{_kind}")(_of_one(_kind))
 
 
+@operator(f"{HERE}.QLinearSoftmax")
+def qlinear_softmax(
+    g: Graph, node: Node, x: Value, sx: Value, zx: Value | None, sy: Value, zy: Value | None = None
+) -> Value:
+    """It says itself which opset's Softmax it is."""
+    meant = replace(node, opset=node.get("opset", node.opset))
+    y = _computed(g, meant, "Softmax", dequantized(g, node, x, sx, zx, 1))
+    return _back(g, node, y, sy, zy, x)
+
+
 @operator(f"{HERE}.QLinearConcat")
 def qlinear_concat(g: Graph, node: Node, sy: Value, zy: Value, *inputs: Value) -> Value:
     """inputs: a tensor, its scale and its zero point, and so on."""

@@ -71,21 +71,6 @@ def test_int8_without_scales_is_told(read):
         read(*LINES, weights=behind(stored(0x000D4B38, bytes(18))))
 
 
-@pytest.mark.parametrize("term", [1, 2, 101, 102])
-@pytest.mark.parametrize("integers", [True, False])
-def test_int8_convolutions_are_read_as_floats(read, term, integers):
-    """Behind weights come their scales, and those of what is read and, above 100, written. Floats stay as they are."""
-    line = f"ConvolutionDepthWise c 1 1 data y 0=6 1=1 5=1 6=12 7=3 8={term}"
-    w, b = np.arange(-6, 6, dtype=np.int8), np.arange(6, dtype="<f4")
-    scales = np.float32([2, 4, 8]) if term % 100 == 1 else np.float32([4])
-    more = np.float32([10, 5] if term > 100 else [10])
-    tagged = stored(0x000D4B38, w.tobytes()) if integers else stored(0, w.astype("<f4").tobytes())
-    net = read(line, weights=b"".join([tagged, *(a.tobytes() for a in (b, scales, more))]))
-    by = np.repeat(np.broadcast_to(scales, 3), 4) if integers else np.float32(1)
-    np.testing.assert_array_equal(net.constants["c.w"].data.ravel(), w / by)
-    assert net.metadata["int8"]["c"] == pytest.approx({"input": 0.1, "output": 0.2 if term > 100 else None})
-
-
 def test_int8_nets_say_what_is_not_read(read):
     with pytest.raises(ConversionError) as error:
         read("Reshape r 1 1 data r 0=7 1=54", "LSTM l 1 1 r y 0=5 1=140 8=1")

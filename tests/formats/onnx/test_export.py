@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from fbnet.engine.dtype import dtype_of
 from fbnet.engine.layer import Elementwise, Layer, layer, layers
 from fbnet.engine.net import Net
+from fbnet.engine.rewrite import apply
 from fbnet.engine.tensor import Dim, Spec, Tensor
 from fbnet.formats.onnx import export
 from fbnet.formats.onnx.export import write
@@ -206,6 +208,25 @@ def test_squeeze_and_excitation(agree):
         layers["Scale"]("conv", "flat", name="y", axis=0),
     )
     agree(net, {"x": weights(2, 3, 9, 8)})
+
+
+def test_a_residual_that_was_fused_is_added(agree, tmp_path):
+    block = [
+        layers["Convolution"]("conv", weights(4, 4, 1, 1), name="c"),
+        layers["Eltwise"]("c", "conv", name="sum"),
+        layers["ReLU"]("sum", name="y"),
+    ]
+    net = apply(small(*block))
+    assert len(net["c"].inputs) == 4
+    agree(net, {"x": weights(2, 3, 9, 8)})
+
+
+def test_every_layer_is_written_with_all_that_it_reads():
+    for name, function in table.items():
+        reads = signature(layers[name].infer).parameters
+        takes = list(signature(function).parameters.values())[2:]
+        variadic = any(p.kind is p.VAR_POSITIONAL for p in takes)
+        assert variadic or len(takes) >= len(reads) - 1, name
 
 
 def test_weights_that_are_computed(agree):

@@ -100,6 +100,28 @@ def test_a_quantized_model_runs_in_integers_with_onnxruntimes_numbers(tmp_path, 
         np.testing.assert_array_equal(net(x), defined)
 
 
+def test_integers_that_are_also_read_as_real_numbers(tmp_path):
+    """One tensor, quantized for a convolution and as it is for an Exp; the last result stays integers."""
+    m = Model(unsigned=True)
+    y = m.node("Conv", m.through("x", 0.0311, 0), m.weights(8, 3, 1, 1, scale=0.003))
+    z = m.node("Conv", m.through(y, 0.0217, 0), m.weights(8, 8, 1, 1, scale=0.003))
+    last = m.through(
+        m.node("Add", m.through(z, 0.01, 0), m.through(m.node("Exp", y), 0.02, -128)), 0.03, -128
+    )
+    m.save(tmp_path / "m.onnx", last, [1, 8, 13, 11])
+    net = fbnet.convert(tmp_path / "m.onnx")
+    kinds = [layer.type for layer in net.layers]
+    assert kinds.count("QuantizedConvolution") == 2 and kinds.count("QuantizedEltwise") == 1
+    assert kinds.count("Quantize") == 3 and kinds.count("Dequantize") == 1  # x, y, the Exp's; and the result
+    assert net.metadata["quantization"]["floats"] == {
+        layer.name: "what it reads was not quantized" for layer in net if layer.type == "Exp"
+    }
+    judge = ort.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    x = RNG.standard_normal((1, 3, 13, 11)).astype(np.float32)
+    (got,) = net.forward(x=x).values()
+    np.testing.assert_allclose(got, judge.run(None, {"x": x})[0], rtol=0, atol=0.0301)
+
+
 def test_what_is_partly_quantized_stays_real_there(tmp_path):
     m = Model(unsigned=False)
     y = m.node("Conv", m.through("x", 0.0311, 0), m.weights(8, 3, 1, 1, scale=0.003))
@@ -109,3 +131,62 @@ def test_what_is_partly_quantized_stays_real_there(tmp_path):
     judge = ort.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
     x = RNG.standard_normal((1, 3, 13, 11)).astype(np.float32)
     np.testing.assert_allclose(net(x), judge.run(None, {"x": x})[0], rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def real_model(tmp_path_factory):
+    """A net in floats with what detectors and classifiers are made of."""
+    m = Model(unsigned=False)
+
+    def conv(x: str, c: int, k: int, group: int = 1, **attributes) -> str:
+        w = RNG.standard_normal((16 if c < 32 else c, c // group, k, k)) / np.sqrt(c // group * k * k)
+        return m.node(
+            "Conv", x, m.constant(w), m.constant(w[:, 0, 0, 0]), pads=[k // 2] * 4, group=group, **attributes
+        )
+
+    a = m.node("Relu", conv("x", 3, 3))
+    b = m.node("Add", a, m.node("LeakyRelu", conv(a, 16, 3), alpha=0.1))
+    c = m.node("Concat", b, m.node("Mul", b, m.node("Sigmoid", conv(b, 16, 1))), axis=1)
+    d = conv(m.node("MaxPool", c, kernel_shape=[2, 2], strides=[2, 2]), 32, 3, group=32)
+    d = m.node("AveragePool", d, kernel_shape=[2, 2], strides=[2, 2])
+    e = m.node("Flatten", m.node("GlobalAveragePool", d))
+    f = m.node(
+        "Gemm", e, m.constant(RNG.standard_normal((10, 32))), m.constant(RNG.standard_normal(10)), transB=1
+    )
+    g = m.node("MatMul", m.node("Softmax", f), m.constant(RNG.standard_normal((10, 7))))
+    path = tmp_path_factory.mktemp("real") / "real.onnx"
+    m.save(path, g, [1, 7])
+    return path
+
+
+@pytest.mark.parametrize("unsigned", [True, False])
+def test_a_qoperator_model_runs_in_integers_with_onnxruntimes_bits(real_model, tmp_path, unsigned):
+    """All that onnxruntime's quantizer writes as operators of its own; a Softmax alone is computed in floats."""
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    samples = [RNG.standard_normal((1, 3, 13, 11)).astype(np.float32) for _ in range(4)]
+
+    class Reader(quantization.CalibrationDataReader):
+        left = iter(samples)
+
+        def get_next(self):
+            sample = next(self.left, None)
+            return None if sample is None else {"x": sample}
+
+    kind = quantization.QuantType.QUInt8 if unsigned else quantization.QuantType.QInt8
+    quantization.quantize_static(
+        real_model, tmp_path / "q.onnx", Reader(), quant_format=quantization.QuantFormat.QOperator,
+        per_channel=not unsigned, activation_type=kind, weight_type=quantization.QuantType.QInt8,
+    )  # fmt: skip
+    written = {node.op_type for node in onnx.load(tmp_path / "q.onnx").graph.node}
+    assert {"QLinearConv", "QGemm", "QLinearConcat", "QLinearSigmoid", "QLinearMatMul", "MaxPool"} <= written
+    net = fbnet.convert(tmp_path / "q.onnx")
+    assert list(net.metadata["quantization"]["floats"].values()) == ["Softmax has no integer layer"]
+    kinds = [layer.type for layer in net.layers]
+    assert kinds.count("Quantize") == kinds.count("Dequantize") == 2  # the Softmax, and both ends
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    judge = ort.InferenceSession(str(tmp_path / "q.onnx"), options, providers=["CPUExecutionProvider"])
+    for x in samples:
+        (wanted,) = judge.run(None, {"x": x})
+        assert np.ptp(wanted) > 0.1
+        np.testing.assert_array_equal(net.forward(x=x)[net.outputs[0]], wanted)

@@ -93,6 +93,8 @@ def test_a_quantised_model_runs_in_integers_with_the_runtimes_numbers(net_and_fi
     net, file = net_and_file(outside)
     assert not REAL & {layer.type for layer in net.layers}
     assert str(net.inputs["x"].dtype) == outside and str(net.specs()["y"].dtype) == outside
+    between = {"Quantize", "Dequantize"} & {layer.type for layer in net.layers}
+    assert not between if outside == "int8" else between  # nothing comes between integers
     limits = np.iinfo(outside)
     rng = np.random.default_rng(2)
     for _ in range(5):

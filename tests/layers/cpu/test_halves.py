@@ -95,6 +95,22 @@ def test_a_weight_too_large_for_a_half_stays_wide():
         net.stored_as("int8")
 
 
+def test_a_layer_that_computes_too_large_numbers_stays_wide():
+    """fp16 ends at 65,504; samples show that the second layer's results come near."""
+    layers = [InnerProduct("x", array(8, 4), name="a"), InnerProduct("a", 3e3 * array(8, 8), name="b")]
+    layers.append(InnerProduct("b", 1e-5 * array(3, 8), name="c"))
+    net = Net(layers, {"x": (1, 4)})
+    samples = [10 * array(1, 4) for _ in range(8)]
+    largest = max(float(np.abs(net.forward(upto="b", x=x)["b"]).max()) for x in samples)
+    assert largest > 33_000
+    with pytest.warns(StaysWide) as told:
+        kept = net.stored_as("fp16", samples)
+    assert [str(w.message).split(":")[0] for w in told] == [f"{kept[n]} stays fp32" for n in "bc"]
+    assert f"as large as {largest:.3g}, too near to where fp16 ends" in str(told[0].message)
+    assert [kept.constants[f"{n}.w"].spec.dtype.name for n in "abc"] == ["fp16", "fp32", "fp32"]
+    assert kept.metadata["wide"]["b"] == pytest.approx(largest, rel=1e-5)
+
+
 def test_what_layers_see_of_a_narrow_constant():
     narrow = Tensor("w", data=array(3, 2).astype(np.float16))
     wide = narrow.computed
