@@ -3,6 +3,7 @@
 FBNET_CACHE    folder for compiled objects and plans; default: the user's cache folder
 FBNET_DEBUG    0 to 5: 1 plan, 2 time and kernel of each layer, 3 range of each output,
                4 compare each layer with its reference, 5 the code generated for a kernel
+FBNET_OPENCL   a part of the name of the OpenCL device or platform to use: mali
 FBNET_TARGET   generate code for another machine level than this one's: x86-64-v3
 FBNET_THREADS  threads of a plan, if the caller does not say
 FBNET_TUNE     0: kernels are chosen by their scores, not by measuring

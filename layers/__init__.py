@@ -16,6 +16,7 @@ from . import ctc as ctc
 from . import detection as detection
 from . import eltwise as eltwise
 from . import fold as fold
+from . import fused as fused
 from . import gather as gather
 from . import image as image
 from . import inner_product as inner_product

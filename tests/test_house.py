@@ -14,12 +14,13 @@ import pytest
 ROOT = Path(fbnet.__file__).parent
 FOLDERS = ("engine", "layers", "formats", "tools")
 SOURCES = sorted(p for folder in FOLDERS for p in (ROOT / folder).rglob("*.py"))
-TARGETS = ("cpu", "cuda", "lib", "reference")
+TARGETS = ("cpu", "cuda", "lib", "opencl", "reference")
 
 # Who may use which library. `*` in a path stands for anything below it.
 HEAVY = {
     "numba": ("layers/cpu/", "layers/cuda/"),
     "llvmlite": ("layers/cpu/",),
+    "pyopencl": ("layers/opencl/chip.py",),
     "flatbuffers": ("formats/",),
     "onnx": ("formats/onnx/", "tools/"),
     "torch": ("formats/torch/",),

@@ -33,7 +33,7 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
     "--device",
     default="cpu",
     show_default=True,
-    help="Where to run: cpu, cuda, reference (slow), or lib:./libnet.so.",
+    help="Where to run: cpu, cuda, opencl, reference (slow), or lib:./libnet.so.",
 )
 @click.option("--threads", type=click.IntRange(1), help="Threads; default: the cores there are.")
 @click.option(

@@ -1,0 +1,10 @@
+// quantized_deconv: a deconvolution of int8: a work-item has one exact sum.
+
+void quantized_deconv(
+    __global const x_t *x, __global const w_t *w, RESCALING, __global y_t *y, GEOMETRY, int x_zero, int items) {
+    const int i = get_global_id(0);
+    if (i >= items) return;
+    const int row = i / ow, plane = row / oh, image = plane / m, out = plane - image * m;
+    const int sum = spread(x, w, image, out, row - plane * oh, i - row * ow, x_zero, GIVEN);
+    y[i] = requantized(sum, out, i, RESCALED);
+}

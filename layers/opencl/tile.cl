@@ -1,0 +1,56 @@
+// tile: TM filters by TN places of a convolution, summed up in registers.
+//
+//     sums[n][m] = sum over taps and channels of w[tap, c, m] * (x[c, place n's tap] - x_zero)
+//
+// It is a matrix product whose right side, x's windows, is never written down. A place is a number from 0 to the images'
+// places, weights lie as (group, taps, channels, rows), rows filled up to TM. Bounds are looked at once a tap; what runs
+// is the loop over channels: a vector of filters, and TN numbers of x.
+//
+// number is float or int; HALVES: w is fp16, of which no arithmetic is asked.
+
+#define JOINED(a, b) a##b
+#define JOIN(a, b) JOINED(a, b)
+#define row_t JOIN(number, TM)
+
+#if HALVES
+#define WEIGHTS(at, w) JOIN(vload_half, TM)(at, w)
+#else
+#define WEIGHTS(at, w) JOIN(convert_, row_t)(JOIN(vload, TM)(at, w))
+#endif
+
+#define GEOMETRY \
+    int c, int h, int width, int m, int oh, int ow, int kh, int kw, int stride_h, int stride_w, int dilation_h, \
+    int dilation_w, int top, int left, int group
+#define GIVEN c, h, width, m, oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group
+
+void tile(
+    __global const x_t *x, __global const w_t *w, row_t *sums, int place, int places, int block, int blocks, int g,
+    int x_zero, GEOMETRY) {
+    int from[TN], iy[TN], ix[TN];
+    for (int n = 0; n < TN; n++) {
+        const int p = min(place + n, places - 1);  // one past the end is computed, and thrown away
+        const int row = p / ow, image = row / oh;
+        iy[n] = (row - image * oh) * stride_h - top;
+        ix[n] = (p - row * ow) * stride_w - left;
+        from[n] = ((image * group + g) * c * h + iy[n]) * width + ix[n];
+        sums[n] = 0;
+    }
+    int tap = g * kh * kw * c * blocks + block;
+    for (int ky = 0; ky < kh; ky++)
+        for (int kx = 0; kx < kw; kx++) {
+            const int down = ky * dilation_h, across = kx * dilation_w;
+            int at[TN];
+            bool inside[TN];
+            for (int n = 0; n < TN; n++) {
+                inside[n] = (uint)(iy[n] + down) < (uint)h && (uint)(ix[n] + across) < (uint)width;
+                at[n] = inside[n] ? from[n] + down * width + across : 0;
+            }
+            for (int k = 0; k < c; k++, tap += blocks) {
+                const row_t filters = WEIGHTS(tap, w);
+                for (int n = 0; n < TN; n++) {
+                    sums[n] += filters * (inside[n] ? (number)x[at[n]] - x_zero : 0);
+                    at[n] += h * width;
+                }
+            }
+        }
+}

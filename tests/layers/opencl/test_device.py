@@ -1,0 +1,280 @@
+"""The opencl device: the six calls, layers that run on the host in between, sessions side by side, and its errors."""
+
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+import fbnet
+import numpy as np
+import pytest
+from fbnet import CompileError, DeviceError, HostFallback, Net, kernel
+from fbnet.engine.check import check_layer
+from fbnet.engine.device import devices
+from fbnet.engine.kernel import kernels
+from fbnet.engine.layer import Elementwise, layer, layers
+from fbnet.engine.plan import Plan
+from fbnet.layers.activation import ReLU, Sigmoid
+from fbnet.layers.concat import Concat
+from fbnet.layers.conv import Convolution
+from fbnet.layers.inner_product import InnerProduct
+from fbnet.layers.opencl import chip as chips
+from fbnet.layers.opencl.activation import expression
+from fbnet.layers.opencl.launch import Code
+from fbnet.layers.pool import Pooling
+from fbnet.layers.reshape import Flatten
+from fbnet.layers.softmax import Softmax
+from fbnet.tools.image import opened
+
+OPENCL = devices["opencl"]
+W = np.random.default_rng(0).standard_normal((5, 12), dtype=np.float32)
+X = np.random.default_rng(1).standard_normal((2, 3, 4), dtype=np.float32)
+
+
+def net():
+    return Net(
+        [Flatten("x", name="f"), InnerProduct("f", W, name="fc"), Sigmoid("fc", name="y")], {"x": ("N", 3, 4)}
+    )
+
+
+def close(got, wanted):
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_six_calls(some_chip):
+    plan = net().compile(device="opencl", shapes={"x": X.shape})
+    assert {s.kernel.split("/")[0] for s in plan.steps} == {"opencl"} and plan.target == some_chip.target
+    handle = OPENCL.init(plan)
+    for x in (X, X[:1], X):
+        OPENCL.prepare(handle, {"x": x.shape})
+        OPENCL.set_tensor(handle, "x", x)
+        OPENCL.forward(handle)
+        close(OPENCL.get_tensor(handle, "y"), net().forward(x=x)["y"])
+    OPENCL.destroy(handle)
+    OPENCL.destroy(handle)
+    with pytest.raises(DeviceError, match=r"^this session is not prepared, or is closed$"):
+        OPENCL.forward(handle)
+
+
+@pytest.fixture
+def odd_layer():
+    """A layer for which no device has a kernel."""
+
+    @layer("TestOdd")
+    class Odd(Elementwise):
+        """y = 2x + 1        x: (...) -> y: (...)"""
+
+        def reference(self, x):
+            return 2 * x + 1
+
+    yield Odd
+    layers.discard("TestOdd")
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last", "alone"])
+def test_a_layer_without_a_kernel_runs_on_the_host(odd_layer, place):
+    chain = {
+        "first": [odd_layer, Sigmoid, ReLU],
+        "middle": [Sigmoid, odd_layer, Sigmoid],
+        "last": [Sigmoid, odd_layer],
+        "alone": [odd_layer],
+    }
+    made = [cls("x" if i == 0 else f"t{i - 1}", name=f"t{i}") for i, cls in enumerate(chain[place])]
+    made.append(Concat(f"t{len(made) - 1}", "x", name="y"))  # the input is wanted again at the end
+    mixed = Net(made, {"x": X.shape})
+    with pytest.warns(
+        HostFallback, match="TestOdd.* runs by its numpy reference: no kernel for TestOdd on opencl"
+    ):
+        plan = mixed.compile(device="opencl")
+    with plan.session() as session:
+        for x in (X, -X):
+            close(session.run({"x": x})["y"], mixed.forward(x=x)["y"])
+        assert len(OPENCL.time_steps(session._handle, 1)) == len(plan.steps)
+
+
+def test_a_layer_of_ones_own_has_an_expression_of_ones_own(odd_layer):
+    kernel(odd_layer, device="opencl", split=(), bind=lambda call: dict(p=2.0, q=1.0, r=0.0, items=X.size))(
+        expression("p * v + q")
+    )
+    try:
+        (check,) = check_layer(odd_layer(), X, device_names=["opencl"])
+        assert check.kernel == "opencl/fp32/TestOdd/elementwise"
+    finally:
+        kernels.discard("opencl/fp32/TestOdd/elementwise")
+
+
+def test_sessions_side_by_side():
+    plan = net().compile(device="opencl", shapes={"x": X.shape})
+    wrong = []
+
+    def work(x):
+        wanted = net().forward(x=x)["y"]
+        with plan.session() as session:
+            for _ in range(3):
+                if not np.allclose(session.run({"x": x})["y"], wanted, rtol=1e-5, atol=1e-6):
+                    wrong.append(x)
+
+    threads = [threading.Thread(target=work, args=(X * factor,)) for factor in (1, -2, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_plan_from_disk_runs():
+    plan = net().compile(device="opencl", shapes={"x": X.shape})
+    again = Plan.read(net(), memoryview(b"".join(map(bytes, plan.chunks()))))
+    with again.session() as session:
+        close(session.run({"x": X})["y"], net().forward(x=X)["y"])
+
+
+def test_a_walk_shows_every_layer():
+    from fbnet.engine.steps import Steps
+
+    visits = list(Steps(net().compile(device="opencl", shapes={"x": X.shape}), {"x": X}))
+    assert [v.name for v in visits] == ["f", "fc", "y"] and max(v.error() for v in visits) < 1e-6
+
+
+def test_weights_stay_in_halves():
+    wide = Net([Convolution("x", W.reshape(5, 3, 2, 2), name="y")], {"x": (1, 3, 3, 5)})
+    x = np.random.default_rng(2).standard_normal((1, 3, 3, 5), dtype=np.float32)
+    plan = wide.compile(device="opencl", dtype="fp16")
+    (code,) = [Code.read(o)[0] for o in plan.objects]
+    assert {p.name: p.dtype for p in code.parameters if p.kind == "array"}["w"] == "float16"
+    with plan.session() as session:
+        close(session.run({"x": x})["y"], wide.stored_as("fp16").forward(x=x)["y"])
+
+
+def test_lenet_wholly_here_as_on_the_cpu():
+    folder = Path(fbnet.__file__).parent / "tools" / "lenet"
+    net = fbnet.load(folder / "lenet.fbnet")
+    (name,), digits = net.inputs, [opened(folder / f"digit_{i}.png").convert("L") for i in (3, 8)]
+    x = np.stack([np.asarray(d)[..., None] for d in digits])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", HostFallback)
+        plan = net.compile(device="opencl", shapes={name: x.shape})
+    assert all(step.kernel.startswith("opencl/") for step in plan.steps)
+    with plan.session() as session:
+        got = session.run({name: x})[net.outputs[0]]
+    np.testing.assert_allclose(got, net(x), rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(got.reshape(2, -1).argmax(1), [3, 8])
+
+
+def test_a_small_chip_gets_small_groups(some_chip, monkeypatch):
+    """A GPU that takes no more than 8 work-items a group, and 4 along the second axis."""
+    monkeypatch.setattr(some_chip, "most_items", 8)
+    monkeypatch.setattr(some_chip, "axis_items", (8, 4, 1))
+    x = np.random.default_rng(2).standard_normal((1, 3, 6, 7), dtype=np.float32)
+    w = np.random.default_rng(3).standard_normal((9, 3, 3, 3), dtype=np.float32)
+    for small, given in ((Convolution(), (x, w)), (Softmax(), (x,)), (Pooling(kernel=(2, 2)), (x,))):
+        assert check_layer(small, *given, device_names=["opencl"])
+    monkeypatch.setattr(some_chip, "local_bytes", 1)
+    with pytest.raises(
+        DeviceError, match=r"^opencl/fp32/Softmax/softmax wants groups of \[2\] and 8 bytes, but "
+    ):
+        check_layer(Softmax(), x, device_names=["opencl"])
+
+
+def test_a_plan_for_another_chip_is_refused():
+    plan = net().compile(device="opencl")
+    object.__setattr__(plan, "target", "Mali-G31")
+    with pytest.raises(DeviceError, match=r"^this plan is for Mali-G31, but here is .*: compile it here$"):
+        plan.session()
+
+
+def test_an_input_that_nobody_set():
+    with (
+        net().compile(device="opencl").session() as session,
+        pytest.raises(DeviceError, match="nobody has set x: call set_tensor before forward"),
+    ):
+        session.forward()
+
+
+def test_no_memory(some_chip, monkeypatch):
+    plan = net().compile(device="opencl")
+    monkeypatch.setattr(some_chip, "largest_bytes", 100)
+    with pytest.raises(
+        DeviceError, match=r"has no memory for constants of \d+ bytes: \d+ bytes, but it gives 100 in"
+    ):
+        plan.session()
+    with (
+        pytest.raises(DeviceError, match=r"has no memory for a run: give it a smaller batch$"),
+        some_chip.asked("a run"),
+    ):
+        raise some_chip.cl.MemoryError(some_chip.cl._cl._ErrorRecord("enqueue", -4, ""))
+    with pytest.raises(DeviceError, match=r"failed at a run: .*OUT_OF_RESOURCES"), some_chip.asked("a run"):
+        raise some_chip.cl.RuntimeError(some_chip.cl._cl._ErrorRecord("enqueue", -5, ""))
+
+
+def test_what_does_not_compile(odd_layer):
+    def python(x, y):
+        for i in range(x.size):
+            y[i] = 2 * x[i] + 1
+
+    kernel(odd_layer, device="opencl")(python)
+    try:
+        with pytest.raises(
+            CompileError, match=r"is Python, and opencl's are OpenCL C: declare it with written_in$"
+        ):
+            check_layer(odd_layer(), X, device_names=["opencl"])
+    finally:
+        kernels.discard("opencl/fp32/TestOdd/python")
+
+
+def test_the_compilers_first_error_is_told(some_chip):
+    with pytest.raises(
+        CompileError, match=r"^kernel f does not compile for .*: .*error: use of undeclared.*'what'"
+    ):
+        some_chip.compile("__kernel void run(__global int *y) {\n    y[0] = what;\n}", [], "f")
+
+
+@pytest.fixture
+def another_machine(monkeypatch):
+    """Nothing is known of this machine's devices, before and after."""
+    chips._chip.cache_clear()
+    yield monkeypatch
+    chips._chip.cache_clear()
+
+
+def test_no_pyopencl(another_machine):
+    another_machine.setitem(sys.modules, "pyopencl", None)
+    assert not OPENCL.available()
+    with pytest.raises(
+        DeviceError, match=r"^opencl needs pyopencl, which cannot be .*: pip install 'fbnet\[opencl\]'"
+    ):
+        net().compile(device="opencl")
+
+
+def test_no_platform_and_no_device(another_machine):
+    cl = chips.pyopencl()
+
+    def none_at_all():
+        raise cl.LogicError(cl._cl._ErrorRecord("clGetPlatformIDs", -1001, ""))
+
+    another_machine.setattr(cl, "get_platforms", none_at_all)
+    with pytest.raises(
+        DeviceError, match=r"^opencl finds no platform \(.*\): install your GPU's driver, or .*PoCL"
+    ):
+        net().compile(device="opencl")
+    chips._chip.cache_clear()
+    another_machine.setattr(cl, "get_platforms", lambda: [])
+    another_machine.setenv("FBNET_OPENCL", "Mali")
+    with pytest.raises(
+        DeviceError, match=r"^opencl finds no device called like 'mali': there is none at all; see FB"
+    ):
+        net().compile(device="opencl")
+
+
+def test_a_driver_that_cannot_compile_is_passed_over(some_chip):
+    class Broken:
+        options = ()
+
+        def compile(self, text, options, what):
+            raise CompileError("unknown target CPU")
+
+    assert chips._working([Broken(), some_chip]) is some_chip
+    with pytest.raises(
+        DeviceError, match=r"^opencl: unknown target CPU: its driver does not work here, take another$"
+    ):
+        chips._working([Broken()])
