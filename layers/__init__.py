@@ -4,6 +4,7 @@ Letters, in formulas and code: N batch, C channels in, M channels out, H W heigh
 or window, OH OW of the output, K the length of a product's sum.
 """
 
+from ..engine.case import examples as _examples
 from . import activation as activation
 from . import attention as attention
 from . import binary as binary
@@ -42,3 +43,5 @@ from . import softmax as softmax
 from . import unary as unary
 from . import volume as volume
 from . import window as window
+
+_examples.add_later("fbnet", f"{__name__}.examples")

@@ -25,6 +25,7 @@ COMMANDS = {  # each is the function of its name in the file of its name, with _
     "convert": "Turn a Caffe, ONNX or ncnn model into one .fbnet file.",
     "compare": "Compare two models, or two engines, tensor by tensor.",
     "check": "Run the test vectors that travel in a model.",
+    "check-device": "Run every layer, in every dtype, on a device.",
     "compile": "Make a library of a model, which runs without Python.",
     "quantize": "Make a model one of integer layers, calibrated on images.",
     "export": "Write a model as ONNX, for other engines and tools.",

@@ -63,7 +63,7 @@ class Launch:
 
 
 def launch_of(code: Code, step: Step, buffers: Mapping[int, Any], chip: Chip) -> Launch:
-    """The launch of a step. `buffers` are those of the plan's regions. Raises DeviceError if the device has not enough."""
+    """The launch of a step, given the regions' buffers. Raises DeviceError if the device has not enough for it."""
     regions = dict(step.relocations)
     values: list[Any] = []
     numbers: dict[str, int] = {}

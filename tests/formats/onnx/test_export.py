@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from fbnet.engine.tensor import Dim, Spec, Tensor
 from fbnet.formats.onnx import export
 from fbnet.formats.onnx.export import write
 from fbnet.formats.onnx.writer import table, written
+from fbnet.layers.examples import cases
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NotImplemented_
 
@@ -32,16 +32,6 @@ ONE_WAY = (
     "MVN(across_channels=True)",
     "MVN(normalize_variance=False)",
 )
-
-
-def _cases() -> list[Any]:
-    """The table of all layers on awkward shapes that the tests of layers share."""
-    path = Path(__file__).parents[2] / "layers" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("layer_cases", path)
-    assert spec and spec.loader
-    module = sys.modules.setdefault("layer_cases", importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module.CASES
 
 
 def run(path: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -93,7 +83,7 @@ def one_layer(case: Any) -> tuple[Net, dict[str, np.ndarray]]:
     return Net([only], inputs={n: Spec(a.shape, dtype_of(a)) for n, a in inputs.items()}), inputs
 
 
-@pytest.mark.parametrize("case", _cases(), ids=str)
+@pytest.mark.parametrize("case", cases(), ids=str)
 def test_every_layer(case, agree):
     if case.layer.type not in table:
         pytest.skip(f"{case.layer.type} is not written as ONNX")

@@ -1,6 +1,6 @@
 """Convolution and pooling over volumes, on awkward shapes."""
 
-from fbnet.layers.volume import AveragePooling3D, Convolution3D, Deconvolution3D, MaxPooling3D
+from ..volume import AveragePooling3D, Convolution3D, Deconvolution3D, MaxPooling3D
 
 
 def cases(case):

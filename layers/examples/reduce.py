@@ -1,7 +1,7 @@
 """Reductions along every pattern of axes, running sums, and which numbers are the largest."""
 
-from fbnet.layers.order import ArgMax, TopK
-from fbnet.layers.reduce import EXACT, REDUCTIONS, CumSum, Reduction
+from ..order import ArgMax, TopK
+from ..reduce import EXACT, REDUCTIONS, CumSum, Reduction
 
 X = (2, 3, 7, 13)
 AXES = [(1,), (3,), (-1, -2), (1, 2), (1, 3), (2,), (1, 2, 3)]

@@ -1,7 +1,8 @@
 """Regions inside an image, over its edges, and beside it."""
 
 import numpy as np
-from fbnet.layers.roi import PSROIPooling, RoiAlign, ROIPooling
+
+from ..roi import PSROIPooling, RoiAlign, ROIPooling
 
 REGIONS = np.array(
     [

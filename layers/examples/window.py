@@ -1,11 +1,12 @@
 """Windows, what they held put back, and lengths."""
 
 import numpy as np
-from fbnet.layers.activation import Threshold
-from fbnet.layers.lstm_unit import LSTMUnit
-from fbnet.layers.normalize import Normalize
-from fbnet.layers.select import Crop, Filter
-from fbnet.layers.window import SPP, AdaptivePooling, Im2col, Upsample
+
+from ..activation import Threshold
+from ..lstm_unit import LSTMUnit
+from ..normalize import Normalize
+from ..select import Crop, Filter
+from ..window import SPP, AdaptivePooling, Im2col, Upsample
 
 
 def cases(case):

@@ -1,9 +1,10 @@
 """Two operands and one, of every dtype and in every way that shapes can meet; comparisons, choices, casts."""
 
 import numpy as np
-from fbnet.layers.binary import BINARY, COMPARE, Binary, Compare, Where
-from fbnet.layers.cast import Cast
-from fbnet.layers.unary import UNARY, Unary
+
+from ..binary import BINARY, COMPARE, Binary, Compare, Where
+from ..cast import Cast
+from ..unary import UNARY, Unary
 
 SIGNED = ("int8", "int16", "int32", "int64")
 UNSIGNED = ("uint8", "uint16", "uint32", "uint64")

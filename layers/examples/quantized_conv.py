@@ -2,7 +2,8 @@
 bits."""
 
 import numpy as np
-from fbnet.layers.quantized import (
+
+from ..quantized import (
     QuantizedConvolution,
     QuantizedDeconvolution,
     QuantizedInnerProduct,

@@ -1,6 +1,6 @@
 """Lines of steps, with few classes so that some come twice in a row."""
 
-from fbnet.layers.ctc import CTCGreedy
+from ..ctc import CTCGreedy
 
 
 def cases(case):

@@ -1,6 +1,6 @@
 """Matrix products on awkward shapes."""
 
-from fbnet.layers.matmul import MatMul
+from ..matmul import MatMul
 
 
 def cases(case):

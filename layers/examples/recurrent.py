@@ -1,6 +1,6 @@
 """Recurrent layers on awkward sizes: T steps, N batch, I in, H hidden."""
 
-from fbnet.layers.recurrent import GRU, LSTM, RNN
+from ..recurrent import GRU, LSTM, RNN
 
 LENGTHS = {"dtypes": {4: "int32"}, "given": {4: [5, 1, 3]}}
 

@@ -1,7 +1,7 @@
 """Images: awkward sizes, every way to fit and every filter; frames of cameras."""
 
-from fbnet.layers.color import ImageColor
-from fbnet.layers.image import BoxesToImage, ImageResize, ImageToTensor
+from ..color import ImageColor
+from ..image import BoxesToImage, ImageResize, ImageToTensor
 
 PIXELS = dict(dtypes={0: "uint8"}, below=256)
 

@@ -1,8 +1,8 @@
 """Cutting, repeating, unfolding, masking on awkward shapes; padding and resizing in all their modes."""
 
-from fbnet.layers.moving import DepthToSpace, Expand, ReverseSequence, SpaceToDepth, StridedSlice, Tile, Trilu
-from fbnet.layers.reshape import Pad
-from fbnet.layers.resize import Resize
+from ..moving import DepthToSpace, Expand, ReverseSequence, SpaceToDepth, StridedSlice, Tile, Trilu
+from ..reshape import Pad
+from ..resize import Resize
 
 FIRST = -(2**31)
 

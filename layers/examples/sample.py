@@ -1,6 +1,6 @@
 """Images read at computed places, inside and outside of them."""
 
-from fbnet.layers.sample import GridSample
+from ..sample import GridSample
 
 
 def cases(case):

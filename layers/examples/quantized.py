@@ -1,12 +1,12 @@
 """Integer layers on awkward shapes, over int8's whole range; every kernel must give the reference's bits."""
 
-from fbnet.layers.concat import Concat, Slice
-from fbnet.layers.layout import Reorder
-from fbnet.layers.moving import DepthToSpace, StridedSlice
-from fbnet.layers.quantize import Dequantize, Quantize, Requantize, Table
-from fbnet.layers.quantized import QuantizedEltwise, QuantizedPooling
-from fbnet.layers.reshape import Flatten, Pad, Permute, ShuffleChannel
-from fbnet.layers.resize import Resize
+from ..concat import Concat, Slice
+from ..layout import Reorder
+from ..moving import DepthToSpace, StridedSlice
+from ..quantize import Dequantize, Quantize, Requantize, Table
+from ..quantized import QuantizedEltwise, QuantizedPooling
+from ..reshape import Flatten, Pad, Permute, ShuffleChannel
+from ..resize import Resize
 
 FULL, WORDS = (-128, 127), (-(2**31), 2**31 - 1)
 

@@ -1,6 +1,6 @@
 """Attention, which devices compute as two products and a softmax."""
 
-from fbnet.layers.attention import Attention
+from ..attention import Attention
 
 
 def cases(case):

@@ -1,7 +1,7 @@
 """The normalisations of transformers and of style transfer, on awkward shapes; products that broadcast."""
 
-from fbnet.layers.matmul import MatMul
-from fbnet.layers.norm import GroupNorm, RMSNorm
+from ..matmul import MatMul
+from ..norm import GroupNorm, RMSNorm
 
 
 def cases(case):

@@ -1,8 +1,9 @@
 """Scored boxes of every kind on small pictures."""
 
 import numpy as np
-from fbnet.layers.boxes import PriorBox, YoloBox
-from fbnet.layers.detection import DetectionOutput, NonMaxSuppression, Proposal, SelectBoxes
+
+from ..boxes import PriorBox, YoloBox
+from ..detection import DetectionOutput, NonMaxSuppression, Proposal, SelectBoxes
 
 
 def cases(case):

@@ -1,6 +1,6 @@
 """Gathering and scattering on awkward shapes."""
 
-from fbnet.layers.gather import Gather, GatherElements, GatherND, OneHot, ScatterElements, ScatterND
+from ..gather import Gather, GatherElements, GatherND, OneHot, ScatterElements, ScatterND
 
 INDEX = {"dtypes": {1: "int64"}}
 

@@ -1,0 +1,71 @@
+"""check_device on the devices of this package that run any layer: every layer type, in every dtype."""
+
+import pytest
+from fbnet import CheckError, DeviceError, check_device
+from fbnet.engine.case import Case
+from fbnet.engine.check import all_cases, smallest
+from fbnet.engine.device import devices
+from fbnet.engine.kernel import kernel, kernels
+from fbnet.engine.layer import Elementwise, layer, layers
+from fbnet.layers.activation import ReLU
+from fbnet.tools.main import main
+
+QUICK = smallest(all_cases())
+
+
+@pytest.mark.parametrize("name", ["reference", "cpu", "opencl"])
+def test_every_layer_in_every_dtype(name, monkeypatch):
+    if name == "opencl":
+        pytest.importorskip("pyopencl")
+        monkeypatch.setenv("FBNET_OPENCL", "" if devices[name].available() else "oclgrind")
+    rows = check_device(name, QUICK)
+    ours = {name for name in layers if layers.owner(name).startswith("fbnet.layers.")}
+    assert {row.layer for row in rows} == ours and {"fp32", "fp16", "int8"} <= {row.dtype for row in rows}
+    assert all(row.error == 0 for row in rows if row.dtype == "int8")
+    computed = [row for row in rows if row.kernel not in ("", "host")]
+    assert len(computed) > {"reference": -1, "cpu": 150, "opencl": 85}[name]
+
+
+@pytest.fixture
+def wrong_layer():
+    @layer("TestWrong")
+    class Wrong(Elementwise):
+        """y = x + 1        x: (...) -> y: (...)"""
+
+        def reference(self, x):
+            return x + 1
+
+    def wrong(x, y):
+        for i in range(x.size):
+            y[i] = x[i]
+
+    kernel(Wrong, device="cpu")(wrong)
+    yield Wrong
+    kernels.discard("cpu/fp32/TestWrong/wrong")
+    layers.discard("TestWrong")
+
+
+def test_what_is_wrong_is_said_at_the_end(wrong_layer):
+    cases = [Case(wrong_layer(), ((3, 5),)), Case(ReLU(), ((3, 5),))]
+    with pytest.raises(
+        CheckError, match=r"^cpu: 1 of 2 layers are wrong: TestWrong in fp32: .* by wrong on 2 threads: at"
+    ):
+        check_device("cpu", cases)
+    assert [(row.layer, row.kernel, row.ok) for row in check_device("cpu", cases[1:])] == [
+        ("ReLU", "relu", True)
+    ]
+
+
+def test_a_device_of_one_model_is_refused():
+    with pytest.raises(
+        DeviceError, match=r"runs one model, compiled elsewhere: check that with `fbnet check`$"
+    ):
+        check_device("lib")
+
+
+def test_the_command_prints_a_row_a_layer_and_dtype(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["check-device", "reference", "--quick"])
+    out, err = capsys.readouterr()
+    assert ended.value.code == 0 and "are right on reference; 0 by its own kernels" in out + err
+    assert "QuantizedConvolution" in out and "host" in out
