@@ -34,6 +34,7 @@ def with_integers(net: Net, weight_scales: Iterable[Sequence[float]] = ()) -> Ne
     stripped, known = _stripped(_apart(_signed(lifted(net))))
     if not known:
         return net
+    _hoist(stripped, known)
     # what was quantized has to be there to be quantized: no layer may be joined with the next behind its back
     seen = [name for layer in stripped.layers for name in layer.outputs if name in known]
     shown = stripped.replace(outputs=list(dict.fromkeys([*stripped.outputs, *seen])))
@@ -147,6 +148,23 @@ def _stripped(net: Net) -> tuple[Net, dict[str, Quantization]]:
     left = [layer for layer in net.layers if layer.name not in gone]
     left = [layer.replace(inputs=tuple(real.get(i, i) for i in layer.inputs)) for layer in left]
     return net.replace(layers=left, tests=(), plans={}), known
+
+
+def _hoist(net: Net, known: dict[str, Quantization]) -> None:
+    """What is quantized behind a layer that only moves numbers, or takes the largest, may as well be before it: then
+    that layer moves integers."""
+    readers, specs = _readers(net), net.specs()
+    for layer in reversed(net.layers):
+        rule = rule_of(layer)
+        tied = rule.tied(Node(layer), net) if rule else []
+        found = {known.get(name) for name in layer.outputs}
+        if len(found) != 1 or None in found or rule is None or rule.refuses(Node(layer), net, specs):
+            continue
+        for name in layer.inputs:
+            alone = {reader.name for reader in readers[name]} == {layer.name}
+            alone = alone and name not in net.outputs and name not in net.inputs
+            if name in tied and name not in known and alone:
+                known |= {name: known[layer.outputs[0]]}
 
 
 def _told(layer: Layer, tensor: str, dtype: str) -> dict[str, Quantization]:

@@ -20,7 +20,7 @@ from ...engine.tensor import Tensor
 from .graph import Source
 
 LARGEST = 127  # ncnn has no -128
-PASSING = ("Pooling", "Concat", "Flatten", "Reshape", "Slice", "ShuffleChannel", "Permute")
+PASSING = ("Dropout", "Pooling", "Concat", "Flatten", "Reshape", "Slice", "ShuffleChannel", "Permute")
 
 
 @dataclass

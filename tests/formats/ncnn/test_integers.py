@@ -84,6 +84,28 @@ def test_a_file_of_ncnn2int8_gives_ncnns_integers(read, tmp_path):
             np.testing.assert_allclose(y, wanted, rtol=0, atol=0.01 * np.ptp(wanted), err_msg=blob)
 
 
+def test_what_lies_between_moves_integers(read):
+    """The largest of windows, and parts joined: quantized before or behind is the same."""
+    lines = (
+        "Convolution c1 1 1 data c1 0=8 1=1 5=0 6=48 8=2 9=1",
+        "Pooling p 1 1 c1 p 0=0 1=2 2=2",
+        "Split s 1 2 p pa pb",
+        "Concat j 2 1 pa pb j",
+        "Convolution c2 1 1 j c2 0=4 1=1 5=0 6=64 8=2",
+    )
+    data = blobs(whole(48), np.full(8, 400), [40]) + blobs(whole(64), np.full(4, 400), [30])
+    net = read(*lines, weights=data)
+    kinds = [layer.type for layer in net.layers]
+    assert kinds == [
+        "Clip",
+        "Quantize",
+        "QuantizedConvolution",
+        "QuantizedPooling",
+        "Concat",
+        "QuantizedConvolution",
+    ]
+
+
 @pytest.mark.parametrize("term", [1, 2, 101, 102])
 @pytest.mark.parametrize("integers", [True, False])
 def test_scales_of_a_depthwise_convolution(read, term, integers):
