@@ -8,15 +8,14 @@ runs: other processors under qemu's user emulator, WebAssembly under Node. Of an
 stand between integer ones, a rounding of theirs can move an int8 number by one step: what is compared then is each
 integer layer on what the library itself gave it.
 
-Prints the tables of docs/deploy-native.md. Needs Debian's qemu-user, its cross compilers, and ziglang and node for
-wasm32; what is missing is left out, and said.
+Prints the tables of docs/deploy-native.md. Needs Debian's qemu-user, its cross compilers, time, and ziglang and node
+for wasm32; what is missing is left out, and said.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -232,11 +231,14 @@ def starts(ready: Made, given: Path, rounds: int) -> tuple[float, int]:
         since = time.perf_counter()
         subprocess.run([*ready.words, "-t", "1", given], check=True, capture_output=True)
         took.append(time.perf_counter() - since)
-    with subprocess.Popen([*ready.words, "-t", "1", str(given)], stdout=subprocess.DEVNULL) as process:
-        _, _, used = os.wait4(process.pid, 0)
-        process.returncode = 0
-    assert isinstance(used, resource.struct_rusage)
-    return statistics.median(took), used.ru_maxrss
+    # by another program, as a process counts what it was before it became this one
+    asked = ["time", "-f", "%M", *ready.words, "-t", "1", str(given)]
+    said = (
+        subprocess.run(asked, check=True, capture_output=True, text=True).stderr
+        if shutil.which("time")
+        else "0"
+    )
+    return statistics.median(took), int(said.split()[-1])
 
 
 def speeds(net: Net, ready: Made, photo: np.ndarray, folder: Path, rounds: int) -> tuple[float, float]:

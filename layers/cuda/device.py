@@ -44,6 +44,7 @@ class Cuda(Device):
     """Every step a kernel on the GPU; layers without one run by their reference on the host in between."""
 
     host_threads = False
+    halves = True
 
     @property
     def target(self) -> str:

@@ -1,4 +1,7 @@
-"""InnerProduct on the GPU for few rows of x: a block an output, each weight read once. For many rows see gemm.py."""
+"""InnerProduct on the GPU for few rows of x: a block an output, each weight read once. For many rows see gemm.py.
+
+Weights that are stored in fp16 stay so in memory, and become float32 on their way: reading them is what takes the time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from math import prod
 
 import numpy as np
 
-from ...engine.kernel import Call, View, kernel
+from ...engine.kernel import Call, Packed, View, kernel
 from ..inner_product import InnerProduct
 from .blocks import THREADS, block_sum, blocks
 from .card import numba_cuda
@@ -20,7 +23,12 @@ ROWS = 8  # of x, up to which the weights are what takes the time
 def bind(call: Call) -> dict:
     x, (m, k) = call.shape("x"), call.shape("w")
     n = prod(x[: call.specs["x"].axis(call.layer.axis)])
-    return dict(x=View("x", (n, k)), y=View("y", (n, m))) | finish_of(call.layer) | blocks(m, min(n, 1))
+    stored = call.narrow.get("w")
+    weights = {}
+    if call.halves and stored is not None and stored.spec.dtype.name == "fp16":
+        weights["w"] = Packed(stored.data)
+    views = dict(x=View("x", (n, k)), y=View("y", (n, m)))
+    return views | weights | finish_of(call.layer) | blocks(m, min(n, 1))
 
 
 @kernel(InnerProduct, device="cuda", when=lambda call: finishes(call.layer), bind=bind)
@@ -31,7 +39,7 @@ def rows(x, w, b, y, act, alpha, beta, threads, blocks_x, blocks_y):
     for i in range(x.shape[0]):
         total = np.float32(0)
         for j in range(cuda.threadIdx.x, k, threads):
-            total += w[out, j] * x[i, j]
+            total += np.float32(w[out, j]) * x[i, j]
         total = block_sum(total, room)
         if cuda.threadIdx.x == 0:
             if b.size > 0:

@@ -12,6 +12,8 @@ from . import inner_product as inner_product
 from . import matmul as matmul
 from . import norm as norm
 from . import pool as pool
+from . import quantize as quantize
+from . import quantized as quantized
 from . import reduce as reduce
 from . import reshape as reshape
 from . import resize as resize
