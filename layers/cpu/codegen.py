@@ -3,8 +3,7 @@
 numba is the front end: it turns the Python function into typed LLVM IR. LLVM is the back end: we link, close,
 optimise for the target and emit. Nothing of numba is left in the object, so nothing of numba is needed to run it.
 
-Every object has one entry point of one shape, `void entry(const int64 *args, int64 ith, int64 nth)`: args are the
-words that a plan recorded (addresses, sizes, numbers), ith of nth is the calling thread's share of the work.
+Every object has one entry point of one shape (see entry.py), by which a plan calls it.
 
 What numba does not promise to keep (compiler.Flags, a code library's modules) is used in this file alone.
 """
@@ -27,7 +26,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 
 from ...engine.cache import Cache
 from ...engine.errors import CompileError
@@ -35,10 +33,9 @@ from ...engine.kernel import Parameter
 from ...engine.settings import debug_level
 from ...engine.source import fingerprint, names_in
 from . import simd
+from .entry import ENTRY, argument_types, entry_text
 from .symbols import undefined
 from .target import Target
-
-ENTRY = "fbnet_entry"
 
 # What an object may still ask of the machine it runs on: C's memory block functions, which LLVM makes of loops.
 ALLOWED = ("memcpy", "memmove", "memset")
@@ -46,7 +43,10 @@ ALLOWED = ("memcpy", "memmove", "memset")
 # C functions for which processors have an instruction.
 INSTRUCTIONS = ("sqrt", "floor", "ceil", "trunc", "rint")
 
+MAX_SPECIALISED = 1000  # functions that are kept for other kernels that call them
+
 _objects = Cache("objects", ".o")
+_specialised: dict[Any, Any] = {}
 _lock = threading.Lock()
 
 
@@ -74,6 +74,7 @@ def _own_sources() -> str:
         "trigonometric.py",
         "transforms.py",
         "builder.py",
+        "entry.py",
         "codegen.py",
     )
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
@@ -88,75 +89,18 @@ def compile_object(function: Callable, parameters: Sequence[Parameter], target: 
 def emit(function: Callable, parameters: Sequence[Parameter], target: Target) -> bytes:
     """Compile a kernel function to a closed object. Raises CompileError naming what is wrong with it."""
     with _lock:
-        module = _linked(_front_end(_entry(function, parameters, target), target), target)
+        module = _linked(_front_end(function, parameters, target), target)
         return _back_end(module, target, function.__qualname__)
 
 
-# -- the entry point -----------------------------------------------------------------------------------------
-
-
-def _entry(function: Callable, parameters: Sequence[Parameter], target: Target) -> Callable:
-    """The function (args, ith, nth) that reads the words and calls the kernel, written out as Python."""
-    from numba import types
-
-    from . import intrinsics
-
-    scope: dict[str, Any] = {"simd": simd.module_for(target), "kernel": specialise(function, target)}
-    lines, index = ["def entry(args, ith, nth):"], 0
-    # a kernel may call its parameters anything, so here each has a prefix
-    given = {p.name: p.name if p.kind == "share" else f"the_{p.name}" for p in parameters}
-    unit = _share_unit([p for p in parameters if p.split])
-    for p in parameters:
-        name = given[p.name]
-        words = [f"simd.load_word(args + {8 * (index + k)})" for k in range(p.words)]
-        index += p.words
-        if p.kind == "block":
-            lines.append(f"    {name} = args")
-        elif p.kind == "int":
-            lines.append(f"    {name} = {words[0]}")
-        elif p.kind == "float":
-            scope["float32"] = np.float32
-            lines.append(f"    {name} = float32(simd.float64_of_bits({words[0]}))")
-        elif p.same:  # said at compile time, or LLVM would take the slow way whenever the two overlap
-            lines.append(f"    {name} = {given[p.same]}")
-        elif p.kind == "array":
-            kind = np.dtype(p.dtype)
-            kind = np.dtype(np.uint16) if kind == np.float16 else kind  # numba has no float16 on CPUs
-            scope[f"array_{p.name}"] = intrinsics.array_maker(getattr(types, f"{kind}"), p.ndim)
-            parts = [f"{name}_{k}" for k in range(p.words)]
-            lines += [f"    {part} = {word}" for part, word in zip(parts, words, strict=True)]
-            if p.split:
-                lines += _share_of(parts, kind.itemsize, unit)
-            lines.append(f"    {name} = array_{p.name}({', '.join(parts)})")
-    lines.append(f"    kernel({', '.join(given.values())})")
-    exec("\n".join(lines), scope)
-    return scope["entry"]
-
-
-def _share_unit(split: Sequence[Parameter]) -> int:
-    """How many elements of the first axis go together: whole cache lines if every array that is cut is flat."""
-    if not split or any(p.ndim > 1 for p in split):
-        return 1
-    return max(1, 64 // min(np.dtype(p.dtype).itemsize for p in split))
-
-
-def _share_of(names: list[str], itemsize: int, unit: int) -> list[str]:
-    """Move an array's address and first size to this thread's share, in whole units."""
-    start, size, *rest = names
-    stride = " * ".join([*rest, str(itemsize)])
-    return [
-        f"    units = ({size} + {unit - 1}) // {unit}",
-        f"    low = units * ith // nth * {unit}",
-        f"    {size} = min(units * (ith + 1) // nth * {unit}, {size}) - low",
-        f"    {start} += low * {stride}",
-    ]
+# -- front end: Python -> LLVM IR ----------------------------------------------------------------------------
 
 
 def specialise(function: Callable, target: Target) -> Any:
     """The function for numba, with what depends on the target filled in.
 
     Names in it that are not its own change so: `simd` becomes the target's own, a PerTarget its number, and a plain
-    function is specialised in turn. A new function is made each time, since numba compiles one once a signature.
+    function is specialised in turn. What many kernels call is specialised once, and typed once.
     """
     from numba import njit
 
@@ -169,15 +113,32 @@ def specialise(function: Callable, target: Target) -> Any:
             return specialise(value, target)
         return value
 
-    _check_text(function)
     around = function.__globals__
-    changed = {n: filled_in(around[n]) for n in names_in(function.__code__) if n in around}
-    cells = tuple(python_types.CellType(filled_in(c.cell_contents)) for c in function.__closure__ or ())
-    clone = python_types.FunctionType(
-        function.__code__, {**around, **changed}, function.__name__, function.__defaults__, cells or None
-    )
-    clone.__qualname__ = function.__qualname__
-    return _as_text_only(njit(nogil=True, error_model="numpy")(clone))
+    changed = {n: filled_in(around[n]) for n in sorted(names_in(function.__code__)) if n in around}
+    cells = [filled_in(cell.cell_contents) for cell in function.__closure__ or ()]
+    key = (function.__code__, *map(_identity, [*changed.items(), *cells, *(function.__defaults__ or ())]))
+    if key not in _specialised:
+        _check_text(function)
+        closure = tuple(map(python_types.CellType, cells))
+        clone = python_types.FunctionType(
+            function.__code__,
+            {**around, **changed},
+            function.__name__,
+            function.__defaults__,
+            closure or None,
+        )
+        clone.__qualname__ = function.__qualname__
+        if len(_specialised) >= MAX_SPECIALISED:
+            _specialised.clear()
+        _specialised[key] = _as_text_only(njit(nogil=True, error_model="numpy")(clone))
+    return _specialised[key]
+
+
+def _identity(value: Any) -> Any:
+    """What tells a value from others that a function may have in its place: a number's is its type and bits."""
+    if isinstance(value, tuple):
+        return tuple(map(_identity, value))
+    return (type(value), repr(value)) if isinstance(value, (int, float, str)) else id(value)
 
 
 def _as_text_only(dispatcher: Any) -> Any:
@@ -236,20 +197,17 @@ def _check_text(function: Callable) -> None:
                 )
 
 
-# -- front end: Python -> LLVM IR ----------------------------------------------------------------------------
-
-
-def _front_end(entry: Callable, target: Target) -> Any:
-    """The LLVM module of `entry(int64, int64, int64)` and all that it calls, not optimised for any machine."""
+def _front_end(function: Callable, parameters: Sequence[Parameter], target: Target) -> Any:
+    """The LLVM module of a kernel's entry and all that it calls, not optimised for any machine."""
     import llvmlite.binding as llvm
-    from numba.core import errors, types
+    from numba.core import errors
     from numba.core.compiler_lock import global_compiler_lock
 
+    kernel = specialise(function, target).py_func
     with global_compiler_lock, _front_end_alone():
         try:
-            result = _text_of(entry, (types.int64,) * 3, types.void)
+            result = _text_of(kernel, argument_types(parameters), None)
         except errors.NumbaError as error:
-            kernel = entry.__globals__["kernel"].py_func
             raise CompileError(
                 f"kernel {kernel.__qualname__} cannot be compiled: {_reason(str(error), kernel)}"
             ) from error
@@ -258,6 +216,7 @@ def _front_end(entry: Callable, target: Target) -> Any:
     for linked in library._linking_libraries:
         module.link_in(llvm.parse_assembly(str(linked._get_module_for_linking())))
     module.get_function(result.fndesc.llvm_func_name).name = "fbnet_python"
+    module.link_in(llvm.parse_assembly(entry_text("fbnet_python", parameters)))
     return module
 
 
@@ -295,21 +254,12 @@ def _reason(said: str, kernel: Callable) -> str:
 
 
 def _linked(module: Any, target: Target) -> Any:
-    """The module with the C entry point added and the elementary functions that it calls linked in."""
+    """The module with the elementary functions that it calls linked in."""
     import llvmlite.binding as llvm
 
     from . import elementary, trigonometric
 
     functions = elementary.FUNCTIONS | trigonometric.FUNCTIONS
-    wrapper = f"""
-        declare i32 @fbnet_python(ptr, ptr, i64, i64, i64)
-        define void @{ENTRY}(i64 %args, i64 %ith, i64 %nth) {{
-            %result = alloca ptr
-            %error = alloca ptr
-            %status = call i32 @fbnet_python(ptr %result, ptr %error, i64 %args, i64 %ith, i64 %nth)
-            ret void
-        }}"""
-    module.link_in(llvm.parse_assembly(wrapper))
     for declared in [
         f for f in module.functions if f.is_declaration and f.name.removesuffix("f") in INSTRUCTIONS
     ]:
