@@ -50,6 +50,7 @@ else:
     from .layers import cpu as _cpu  # noqa: F401 (registers the device)
     from .layers import cuda as _cuda  # noqa: F401
     from .layers import lib as _lib  # noqa: F401
+    from .layers import npu as _npu  # noqa: F401
     from .layers import opencl as _opencl  # noqa: F401
     from .layers import reference as _reference  # noqa: F401
 

@@ -65,7 +65,7 @@ def check_layer(
     return [
         check
         for trial in trials
-        for name in device_names or [name for name in devices if devices[name].available()]
+        for name in device_names or [n for n in devices if devices[n].available() and not devices[n].compiled]
         for check in _on_device(layer, trial, devices[name], tolerance, constants)
     ]
 

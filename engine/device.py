@@ -10,9 +10,11 @@ import numpy as np
 
 from .errors import DeviceError
 from .kernel import Parameter
+from .layer import Layer
 from .net import Net
 from .plan import Plan, Stored
 from .registry import Registry
+from .settings import tuning
 from .tensor import Spec
 
 
@@ -57,6 +59,10 @@ class Device:
     compiled: ClassVar[bool] = False  # True: it runs a model that was compiled elsewhere, and no other
     can_time: ClassVar[bool] = False  # True: time_steps works, so that kernels can be chosen by measuring
     can_step: ClassVar[bool] = False  # True: step and peek work, so that one can look on while a net runs
+    border: tuple[float, float] = (
+        0.0,
+        1e10,
+    )  # what a copy to or from the host takes: seconds, and bytes a second
     reorder: ClassVar[str] = ""  # type of the layer that brings a tensor from one layout to another
 
     def available(self) -> bool:
@@ -92,6 +98,41 @@ class Device:
     def runtime_objects(self) -> list[bytes]:
         """Objects that every plan needs besides its kernels, like a replay loop; they come last in a plan."""
         return []
+
+    def refuses(self, layer: Layer, net: Net, specs: Mapping[str, Spec]) -> str:
+        """Why this device does not compute a layer, '' if it does. Asked when a net is split; specs are concrete."""
+        if self.compiled:
+            return f"{self.name} runs one model, whole"
+        if not self.has_kernels or layer.alias:
+            return ""
+        from .kernel import candidates
+        from .lower import call_of
+
+        self.load_kernels()
+        call, reasons = call_of(layer, net, specs, 1, self), []
+        for kernel in candidates(layer, self.name, "fp32"):
+            why = kernel.refuses(call)
+            if not why:
+                return ""
+            reasons.append(f"{kernel.name.split('/')[-1]}: {why}")
+        return "; ".join(reasons) or f"no kernel for {layer.type}"
+
+    def cost(self, net: Net, shapes: Mapping[str, Sequence[int]], threads: int) -> float:
+        """Seconds of one run of a net, to split it by: measured, if kernels are chosen so, else estimated."""
+        if self.can_time and tuning():
+            plan = net.compile(device=self, threads=threads, shapes=shapes)
+            with plan.session() as session:
+                for name in net.inputs:
+                    spec = plan.tensors[name][1]
+                    session.set_tensor(name, np.zeros(spec.shape, spec.dtype.storage))
+                return sum(self.time_steps(session._handle, 3))
+        specs = {name: spec.concrete for name, spec in net.specs(shapes).items()}
+        total = 0.0
+        for layer in net.layers:
+            given = [specs.get(name) for name in layer.inputs]
+            touched = sum(spec.nbytes for spec in (*given, *(specs[name] for name in layer.outputs)) if spec)
+            total += 0.0 if layer.alias else self.seconds(layer.macs(*given), touched)
+        return total
 
     def seconds(self, macs: int, nbytes: int) -> float:
         """About how long one thread takes for so many multiply-adds on so many bytes, to share work out by."""
@@ -142,10 +183,18 @@ devices: Registry[Device] = Registry("device")
 def device_of(device: str | Device) -> Device:
     """The device that is called so, or the very one that is given. Raises RegistryError, DeviceError.
 
-    'kind:what' is one of many devices of a kind: 'lib:./libnet.so' is the one that `what` is in.
+    'kind:what' is one of many devices of a kind: 'lib:./libnet.so' is the one that `what` is in. 'npu,cpu' are devices
+    that run a net together: each layer is the first one's that does not refuse it, unless it takes less time on
+    another; 'npu+cpu' is the same whatever time it takes. See split.
     """
     if isinstance(device, Device):
         return device
+    for mark in ",+":
+        names = device.split(mark)  # a path may hold such marks, too
+        if len(names) > 1 and (":" not in device or all(name.split(":")[0] in devices for name in names)):
+            from .several import Several
+
+            return Several([device_of(name) for name in names], weigh=mark == ",")
     kind, colon, what = device.partition(":")
     return devices[kind].of(what) if colon else devices[kind]
 

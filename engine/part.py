@@ -45,7 +45,7 @@ def pieces(net: Net) -> tuple[Net, ...]:
     kept = vars(net)
     if "_pieces" not in kept:
         runs = _runs(net)
-        kept.setdefault("_pieces", _split(net, runs) if len(runs) > 1 else (net,))
+        kept.setdefault("_pieces", nets_of(net, runs) if len(runs) > 1 else (net,))
     return kept["_pieces"]
 
 
@@ -79,7 +79,7 @@ def _names(spec: Spec, axes: slice = slice(None)) -> set[str]:
     return {name for text in texts for name in re.findall(r"[A-Za-z_]\w*", text)}
 
 
-def _split(net: Net, runs: Sequence[Sequence[Layer]]) -> tuple[Net, ...]:
+def nets_of(net: Net, runs: Sequence[Sequence[Layer]]) -> tuple[Net, ...]:
     """Each run of layers as a net, whose outputs are what later ones or the caller read."""
     specs = net.specs()
     made: list[Net] = []

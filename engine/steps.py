@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .device import devices
+from .device import device_of, devices
 from .errors import DeviceError, InputError, did_you_mean
 from .layer import ABSENT, Layer, layers
 from .net import Net
@@ -115,7 +115,7 @@ class Steps:
     def __init__(self, plan: Plan, inputs: Mapping[str, np.ndarray], rounds: int = 0):
         self.plan, self.inputs, self.rounds = plan, inputs, rounds
         self.net = as_run(plan)
-        self._device = devices[plan.device]
+        self._device = device_of(plan.device)
         if not self._device.can_step:
             able = ", ".join(name for name in devices if devices[name].can_step)
             raise DeviceError(f"device {plan.device!r} cannot be stepped through: {able} can")
@@ -195,7 +195,7 @@ def _reorder(name: str, stored: Stored, type: str) -> Layer:
 
 def as_run(plan: Plan) -> Net:
     """The net whose layers a plan's steps are named after: folded and fused, unless the device runs it as it is."""
-    return apply(plan.net.computed) if devices[plan.device].has_kernels else plan.net
+    return apply(plan.net.computed) if device_of(plan.device).has_kernels else plan.net
 
 
 def relative_error(got: np.ndarray, wanted: np.ndarray) -> float:
@@ -214,7 +214,7 @@ def relative_error(got: np.ndarray, wanted: np.ndarray) -> float:
 
 def tell(plan: Plan, inputs: Mapping[str, np.ndarray], level: int) -> None:
     """Print a walk through a run on stderr: FBNET_DEBUG 2 to 4."""
-    if not devices[plan.device].can_step:
+    if not device_of(plan.device).can_step:
         return
     rows = [visit.cells(level) for visit in Steps(plan, inputs)]
     heads = ["layer", "writes", "kernel", "us", "GFLOP/s", "mean|y|", "range", "error"][: len(rows[0])]

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(fbnet.__file__).parent
 FOLDERS = ("engine", "layers", "formats", "tools")
 SOURCES = sorted(p for folder in FOLDERS for p in (ROOT / folder).rglob("*.py"))
-TARGETS = ("cpu", "cuda", "examples", "lib", "opencl", "reference")
+TARGETS = ("cpu", "cuda", "examples", "lib", "npu", "opencl", "reference")
 
 # Who may use which library. `*` in a path stands for anything below it.
 HEAVY = {

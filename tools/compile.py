@@ -11,6 +11,7 @@ import click
 from ..engine.errors import InputError
 from ..formats.ends import without_image_input
 from ..layers.cpu.native.library import KINDS, THREADS, WEIGHTS, Library, Wishes, compile_library
+from .compile_npu import compile_npu
 from .model import open_model
 from .options import Shape, tune_option
 from .show import compiling, json_option, print_json, say, table
@@ -26,7 +27,7 @@ from .show import compiling, json_option, print_json, say, table
     default="native",
     show_default=True,
     help="Where it is to run: x86_64-linux-gnu, -v2, -v3 or -v4; aarch64-linux-gnu; armv7-linux-gnueabihf; "
-    "riscv64-linux-gnu; wasm32.",
+    "riscv64-linux-gnu; wasm32; npu.",
 )
 @click.option(
     "--shape",
@@ -76,6 +77,9 @@ def compile(
     with compiling():
         net = open_model(model)
         net = without_image_input(net) if without_image else net
+        if target == "npu":
+            compile_npu(net, output, name or called(model[0]), plans_of(shape)[0], as_json)
+            return
         wishes = Wishes(name or called(model[0]), kind, weights, prefix, cc)
         made = compile_library(net, output, wishes, target, dtype, threads, plans_of(shape))
     if as_json:

@@ -15,6 +15,7 @@ from ..engine.format import format_of
 from ..engine.net import Net
 from ..engine.part import part, pieces
 from ..engine.session import Session
+from ..engine.several import Several
 from ..formats import convert as read_model
 from ..formats import is_module, load
 from .show import compiling
@@ -143,7 +144,7 @@ class Runner:
 
 def placed(net: Net, device: Device) -> tuple[Sequence[Net], Sequence[str]]:
     """The pieces that a net is run in, and the device of each. Raises DeviceError if the device is for another net."""
-    if not device.compiled:
+    if not device.compiled or isinstance(device, Several):
         parts = pieces(net)
         return parts, (device.name,) * len(parts)
     names = device.reads(net)

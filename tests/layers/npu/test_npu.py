@@ -1,0 +1,158 @@
+"""The npu: its programs give the reference's very bits, at every cut, and as a device."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fbnet import CompileError, DeviceError, FileError, Net, load
+from fbnet.engine.check import _net_of
+from fbnet.layers.activation import ReLU
+from fbnet.layers.npu.assemble import assemble
+from fbnet.layers.npu.commands import Load
+from fbnet.layers.npu.machine import CHIP
+from fbnet.layers.npu.timing import timing
+from fbnet.layers.resize import Resize
+from fbnet.tools.demo import LENET
+from PIL import Image
+
+REFUSED = {
+    "Dequantize", "DepthToSpace", "Pad", "Quantize", "QuantizedDeconvolution", "QuantizedMatMul", "Reorder", "Resize",
+    "StridedSlice",
+}  # fmt: skip
+
+
+def differing(got, wanted):
+    assert got.keys() == wanted.keys()
+    return sum(int((got[name] != wanted[name]).sum()) for name in wanted)
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_every_layer_is_the_reference(cases, run, tiny_chip, small):
+    """On the chip, and on one whose buffers hold a few rows and channels of what these cases read."""
+    chip, seen, refusals, loads = tiny_chip if small else CHIP, set(), [], 0
+    for case in cases:
+        if not case.exact or case.layer.type in REFUSED or not case.shapes[0] or case.shapes[0][0] > 7:
+            continue
+        arrays = case.arrays()
+        names = case.layer.replace(inputs=["?"] * len(arrays)).input_names()
+        constants = [n for i, n in enumerate(names) if n in ("w", "table") or case.dtypes.get(i) != "int8"]
+        net, given = _net_of(case.layer, arrays, constants)
+        given = {name: array[:1] for name, array in given.items()}
+        net = net.replace(inputs={n: s.replace(shape=(1, *s.shape[1:])) for n, s in net.inputs.items()})
+        try:
+            program = assemble(net, machine=chip)
+        except CompileError as error:
+            refusals.append(str(error))
+            continue
+        assert not differing(run(program, given, chip), net.forward(**given)), case
+        seen.add(case.layer.type)
+        loads += sum(isinstance(command, Load) for command in program.commands)
+    assert len(seen) == 11 and loads > (500 if small else 50)
+    expected = ("its weights are int16", "its axis is 2", "meet otherwise than as an image and its gate")
+    others = [text for text in refusals if not any(why in text for why in expected)]
+    assert len(others) <= 3 * small, others
+
+
+def test_a_net_stays_in_the_buffers_or_is_cut(branched, run, tiny_chip):
+    x = {"x": np.random.default_rng(1).integers(-128, 128, (1, 5, 23, 27)).astype(np.int8)}
+    wanted, amounts = branched.forward(**x), []
+    for chip in (CHIP, tiny_chip):
+        program = assemble(branched, {"x": (1, 5, 23, 27)}, chip)
+        assert not differing(run(program, x, chip), wanted)
+        found = timing(program)
+        assert max(found.array, found.bus) <= found.cycles < found.array + found.bus
+        assert found.macs == sum(
+            layer.macs(*[branched.specs({"x": (1, 5, 23, 27)}).get(i) for i in layer.inputs])
+            for layer in branched
+        )
+        amounts.append(found.traffic)
+    most, least = amounts[1], amounts[0]
+    # what is joined twice goes through DRAM: s is written and read, sum written, three copies made, and all of it read
+    assert least["activations"] == 7 * 48 * 42 and least["outputs"] == 40
+    assert most["activations"] > least["activations"] and least["weights"] <= len(program.image)
+
+
+def test_lenet_is_the_cpus(tmp_path):
+    """Quantized here, compiled, run in the simulator: every bit of the scores, for a batch too."""
+    net = load(LENET / "lenet.fbnet")
+    digits = [np.asarray(Image.open(LENET / f"digit_{i}.png"))[None, ..., None] for i in range(10)]
+    small = net.quantize(digits, method="minmax", adaptive=False)
+    batch = np.concatenate(digits[:3])
+    (name,) = small.inputs
+    plan = small.compile(device="npu", threads=1, shapes={name: batch.shape})
+    assert plan.device == "npu+cpu"
+    assert [step.kernel for step in plan.steps] == [f"{d}/fp32/segment" for d in ("cpu", "npu", "cpu")]
+    with plan.session() as session, small.compile(threads=1, shapes={name: batch.shape}).session() as cpu:
+        assert not differing(session.run({name: batch}), cpu.run({name: batch}))
+        session.prepare({name: batch[:1].shape})
+        assert not differing(
+            session.run({name: batch[:1]}), {k: v[:1] for k, v in cpu.run({name: batch}).items()}
+        )
+    with pytest.raises(
+        CompileError, match=r"^LeNet-5: the npu refuses \d+ of \d+ layers: .*it reads .*fp32.* Quantize it"
+    ):
+        net.compile(device="npu")
+
+
+def test_what_the_npu_refuses_is_cut_out(branched):
+    """A resize in the middle, twice as large, goes to the other device: the same bits, and the cut says why."""
+    steps = list(branched)
+    steps[5:7] = [Resize("ab", name="up", scale=(2, 2)), steps[5].replace(inputs=("up", *steps[5].inputs[1:])),
+                  steps[6].replace(inputs=("d", *steps[6].inputs[1:5], "up"))]  # fmt: skip
+    steps = steps[: [step.name for step in steps].index("s") + 1]
+    shapes = {"x": (2, 5, 23, 27)}
+    net = Net(steps, branched.inputs, branched.constants, ["s"], name="cut")
+    x = {"x": np.random.default_rng(4).integers(-128, 128, shapes["x"]).astype(np.int8)}
+    plan = net.compile(device="npu+reference", shapes=shapes)
+    assert [step.kernel.split("/")[0] for step in plan.steps] == ["npu", "reference", "npu"]
+    assert plan.notes["up"] == "on reference; npu: there is no command for Resize"
+    with plan.session() as session:
+        assert not differing(session.run(x), net.forward(**x))
+    with pytest.raises(
+        CompileError, match=r"the npu refuses 1 of \d+ layers: up \(Resize\): there is no command"
+    ):
+        net.compile(device="npu", shapes=shapes)
+
+
+def test_a_session_used_wrongly(branched):
+    shapes = {"x": (2, 5, 23, 27)}
+    session = branched.compile(device="npu", shapes=shapes).session()
+    with pytest.raises(DeviceError, match=r"^branched: nobody has set x: call set_tensor before forward$"):
+        session.forward()
+    with pytest.raises(
+        DeviceError, match=r"^input 'x' has shape \[1, 5, 23, 27\], but this plan is for int8\["
+    ):
+        session.set_tensor("x", np.zeros((1, 5, 23, 27), np.int8))
+    with pytest.raises(DeviceError, match=r"^branched has no output 'y' yet; it has y$"):
+        session.get_tensor("y")
+    session.close()
+    with pytest.raises(DeviceError, match=r"is closed"):
+        session.forward()
+
+
+def test_a_program_in_a_file(branched, tmp_path):
+    """The device 'npu:net.npu' runs it, if it is of this net."""
+    shapes, path = {"x": (1, 5, 23, 27)}, tmp_path / "net.npu"
+    path.write_bytes(assemble(branched, shapes).write())
+    x = {"x": np.random.default_rng(2).integers(-128, 128, shapes["x"]).astype(np.int8)}
+    with branched.compile(device=f"npu:{path}", shapes=shapes).session() as session:
+        assert not differing(session.run(x), branched.forward(**x))
+    other = Net([ReLU("x", name="y")], {"x": (1, 4)})
+    with pytest.raises(CompileError, match="the npu refuses 1 of 1 layers: y"):
+        other.compile(device=f"npu:{path}")
+    with pytest.raises(DeviceError, match=r"was not compiled from branched, which has x int8\[1,5,24,27\]"):
+        branched.compile(device=f"npu:{path}", shapes={"x": (1, 5, 24, 27)})
+    with pytest.raises(DeviceError, match="there is no such program"):
+        branched.compile(device=f"npu:{path}x", shapes=shapes)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(FileError, match=r"its header says"):
+        branched.compile(device=f"npu:{path}", shapes=shapes)
+
+
+def test_what_does_not_fit(branched, tiny_chip):
+    wide = branched.replace(inputs={"x": branched.inputs["x"].replace(shape=("N", 5, 23, 9000))})
+    layers = [layer for layer in wide if layer.name in ("c1", "p1")]
+    with pytest.raises(CompileError, match=r"c1 .*: a row of it needs more than the 6,144 and 4,096 bytes"):
+        assemble(wide.replace(layers=layers, outputs=["p1"]), machine=tiny_chip)
+    with pytest.raises(CompileError, match="have no batch in common"):
+        assemble(branched, {"x": (0, 5, 23, 27)})
