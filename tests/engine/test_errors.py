@@ -110,7 +110,7 @@ MESSAGES = [
         "input 'x' is fp32[1,3,8,8], but was asked for in shape [3]",
     ),
     (lambda: chain(ReLU("x")).compile(shapes={"z": (3,)}), "net has no input 'z'; it has x"),
-    (lambda: chain(ReLU("x")).compile(device="gpu"), "device 'gpu' is not registered. Did you mean 'cpu'?"),
+    (lambda: chain(ReLU("x")).compile(device="cpu2"), "device 'cpu2' is not registered. Did you mean 'cpu'?"),
     (lambda: chain(ReLU("x")).compile(dtype="fp31"), "dtype 'fp31' is not registered. Did you mean 'fp32'?"),
     (lambda: chain(ReLU("x")).compile(threads=0), "a plan needs at least one thread, but got 0"),
     (lambda: Spec((1, -2)), "a shape has no negative sizes, but got ['1', '-2']"),
