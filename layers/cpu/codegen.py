@@ -26,7 +26,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-
 from ...engine.cache import Cache
 from ...engine.errors import CompileError
 from ...engine.kernel import Parameter
