@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -119,9 +120,18 @@ class Simulator:
 _running = threading.Lock()  # numba simulates one grid at a time
 
 
+SWITCH = 2e-5  # seconds that a thread of Python runs while another wants to; usually 5 ms
+
+
 def _run(function: Any, grid: tuple[int, ...], threads: int, values: Sequence[Any]) -> None:
+    """Run a kernel. numba looks all the time whether a block's threads have met, and keeps them waiting by that."""
     with _running:
-        function[grid, threads](*values)
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH)
+        try:
+            function[grid, threads](*values)
+        finally:
+            sys.setswitchinterval(usual)
 
 
 def _copy(to: int, source: int, nbytes: int) -> None:
