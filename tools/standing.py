@@ -89,7 +89,7 @@ def markdown(races: Sequence[Race], missing: Mapping[str, str], machine: Mapping
     lines = [
         "# Benchmark", "",
         where_from(machine), "",
-        "Written by `fbnet bench --standing`. Milliseconds, median (minimum), fp32; all engines interleaved round",
+        "Written by `fbnet bench --standing`. Milliseconds (µs: microseconds), median (minimum), fp32; all engines interleaved round",
         "by round in one process, same weights and inputs, outputs compared first. *ratio* is the best peer's median",
         "over fbnet's: above 1, fbnet is faster. Only ratios inside one row mean anything: the machine is shared.",
     ]  # fmt: skip
@@ -112,6 +112,7 @@ def markdown(races: Sequence[Race], missing: Mapping[str, str], machine: Mapping
         if ratios:
             lines += ["", f"Geometric mean of {len(ratios)} ratios: **{geometric_mean(ratios):.2f}**, "
                           f"median {median(ratios):.2f}, least {min(ratios):.2f}."]  # fmt: skip
+    lines += _scaling(races)
     absent = {f"{race.net}, {name}": why for race in races for name, why in race.missing.items()} | dict(
         missing
     )
@@ -120,6 +121,30 @@ def markdown(races: Sequence[Race], missing: Mapping[str, str], machine: Mapping
     return "\n".join(lines) + "\n"
 
 
+def _scaling(races: Sequence[Race]) -> list[str]:
+    """How much faster each engine is on more threads than on the fewest: the geometric mean of its nets' minima."""
+    threads = sorted({race.threads for race in races})
+    least: dict[str, dict[int, dict[str, float]]] = {}  # by engine, threads and net
+    for race in races:
+        for lane in (race.ours, *race.peers):
+            least.setdefault(lane.name, {}).setdefault(race.threads, {})[race.net] = lane.least_ms
+    few, more = min(threads, default=0), threads[1:]
+    if not more:
+        return []
+    cells = []
+    for engine, found in least.items():
+        alone = found.get(few, {})
+        gains = [[alone[net] / ms for net, ms in found.get(t, {}).items() if net in alone] for t in more]
+        cells.append([engine, *(f"{geometric_mean(g):.2f}" if g else "–" for g in gains)])
+    title = f"## Scaling from {few} thread{'s' * (few != 1)}"
+    what = (
+        "Geometric means over the nets; of minima, since a busy machine disturbs two threads more than one."
+    )
+    return ["", title, "", what, "", *grid(["engine", *(f"to {t}" for t in more)], cells)]
+
+
 def _cell(lane: Any) -> str:
-    text = f"{lane.median_ms:.2f} ({lane.least_ms:.2f})"
+    """A lane's times, to about three digits: what takes less than 0.2 ms in microseconds."""
+    middle, least = lane.median_ms, lane.least_ms
+    text = f"{middle:.2f} ({least:.2f})" if middle >= 0.2 else f"{1e3 * middle:.0f} µs ({1e3 * least:.0f})"
     return text if lane.agrees else f"{text}, error {lane.error:.0e}"

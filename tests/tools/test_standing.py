@@ -69,7 +69,8 @@ def test_a_page_of_results():
         ),
         Race("slow", {"data": (1, 3, 8, 8)}, 1, lane("fbnet", 0.004), [lane("peer", 0.002)], {}),
         Race("wrong", {"data": (1, 3, 8, 8)}, 1, lane("fbnet", 0.004), [lane("peer", 0.002, error=0.5)], {}),
-        Race("fast", {"data": (1, 3, 8, 8)}, 2, lane("fbnet", 0.001), [], {}),
+        Race("fast", {"data": (1, 3, 8, 8)}, 2, lane("fbnet", 0.0005), [], {}),
+        Race("wee", {"data": (1, 3, 8, 8)}, 2, lane("fbnet", 0.000012), [], {}),
     ]
     text = markdown(races, {"gone": "cannot be read"}, MACHINE)
     assert "Abacus, 2 cores, wood · fbnet 0.1, peer 9" in text and "fma peak: 8 GFLOP/s" in text
@@ -77,6 +78,9 @@ def test_a_page_of_results():
     assert "| slow | 1×3×8×8 | 4.00 (4.00) | 2.00 (2.00) | 0.50 |" in text
     assert "| wrong | 1×3×8×8 | 4.00 (4.00) | 2.00 (2.00), error 5e-01 | – |" in text
     assert "Geometric mean of 2 ratios: **1.00**, median 1.25, least 0.50." in text
+    assert "## Scaling from 1 thread" in text and "| engine | to 2 |" in text
+    assert "| fbnet | 2.00 |\n| peer | – |" in text and "| fast | 1×3×8×8 | 500 µs" not in text
+    assert "| fast | 1×3×8×8 | 0.50 (0.50) |" in text and "| wee | 1×3×8×8 | 12 µs (12) |" in text
     assert "## 2 threads" in text and "- fast, lost: not here" in text and "- gone: cannot be read" in text
     assert "Other work" not in text
     races[0].ours.cpu_s = [0.0, 0.0]
