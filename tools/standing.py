@@ -89,9 +89,9 @@ def markdown(races: Sequence[Race], missing: Mapping[str, str], machine: Mapping
     lines = [
         "# Benchmark", "",
         where_from(machine), "",
-        "Written by `fbnet bench --standing`. Milliseconds (µs: microseconds), median (minimum), fp32; all engines interleaved round",
-        "by round in one process, same weights and inputs, outputs compared first. *ratio* is the best peer's median",
-        "over fbnet's: above 1, fbnet is faster. Only ratios inside one row mean anything: the machine is shared.",
+        "Written by `fbnet bench --standing`. Milliseconds (or µs), median (minimum), fp32; all engines interleaved",
+        "round by round in one process, same weights and inputs, outputs compared first. *ratio* is the best peer's",
+        "median over fbnet's: above 1, fbnet is faster. Only ratios inside one row mean anything; machines are shared.",
     ]  # fmt: skip
     if share := crowded_by_others(races):
         lines += ["", f"**Other work ran on this machine: one thread got {share:.2f} of a processor.**"]
