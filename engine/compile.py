@@ -57,6 +57,7 @@ class How:
     threads: int
     tune: bool
     max_workspace: int
+    compact: bool = False
 
 
 def compile_net(
@@ -68,6 +69,7 @@ def compile_net(
     *,
     tune: bool | None = None,
     max_workspace: int = MAX_WORKSPACE,
+    compact: bool = False,
 ) -> Plan:
     """The plan of a net for a device, dtype, number of threads and input shapes (default: its usual ones).
 
@@ -75,6 +77,7 @@ def compile_net(
                    is made by net.quantize
     tune           measure which kernels are the fastest, instead of going by their scores; default: the setting
     max_workspace  bytes of working memory that a step may take, where another kernel takes less
+    compact        keep no weights transformed, which are larger than they were: less memory, for more time
 
     Raises RegistryError, ShapeError, InputError, CompileError.
     """
@@ -93,7 +96,7 @@ def compile_net(
             raise ShapeError(
                 f"input {name!r} is {net.inputs[name]}, but was asked for in shape {list(full[name])}"
             )
-    how = How("fp32", threads, tuning() if tune is None else tune, max_workspace)
+    how = How("fp32", threads, tuning() if tune is None else tune, max_workspace, compact)
     quick = repr((chosen.name, how, full, chosen.target))
     kept = _Kept.of(net)
     with kept.lock:
@@ -165,7 +168,15 @@ def _made(net: Net, device: Device, how: How, shapes: Mapping[str, Sequence[int]
     one = single, Shares(lean, device, single, how.threads, generous=False)
     fastest = Tuner(lean, device, how.dtype, single).fastest if how.tune else None
     lowered = lower(
-        lean, device, how.dtype, specs, shares, one=one, fastest=fastest, max_workspace=how.max_workspace
+        lean,
+        device,
+        how.dtype,
+        specs,
+        shares,
+        one=one,
+        fastest=fastest,
+        max_workspace=how.max_workspace,
+        compact=how.compact,
     )
     return _of(net, record(lean, device, how.dtype, how.threads, specs, lowered), key)
 

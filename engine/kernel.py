@@ -85,6 +85,11 @@ class Stage:
         scratch = [value for value in self.params.values() if isinstance(value, Scratch)]
         return sum(prod(s.shape) * dtypes[s.dtype].itemsize for s in scratch)
 
+    @property
+    def packed(self) -> int:
+        """Bytes of the constants that the stage keeps in an order of its own."""
+        return sum(value.data.nbytes for value in self.params.values() if isinstance(value, Packed))
+
 
 @dataclass(frozen=True)
 class Parameter:

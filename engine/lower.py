@@ -33,6 +33,9 @@ from .share import Shares
 from .tensor import Spec
 
 MAX_WORKSPACE = 64 << 20  # bytes that a step's working memory may take, if the caller does not say
+GROWTH = (
+    1.5  # of constants, that a compact plan does not allow: blocks are filled up, but nothing is transformed
+)
 REORDER = 1.0  # what an input in another layout than the kernel's takes off its score
 
 
@@ -91,6 +94,7 @@ def lower(
     one: tuple[Mapping[str, Spec], Shares] | None = None,
     fastest: Fastest | None = None,
     max_workspace: int = MAX_WORKSPACE,
+    compact: bool = False,
 ) -> LoweredNet:
     """Choose for every layer of the net. `specs` are concrete. Raises CompileError.
 
@@ -98,9 +102,10 @@ def lower(
     one            specs and shares of a batch of one, which kernels are chosen for; by default those of the net itself
     fastest        (layer, kernels in the order of their scores, threads) -> one of them, and why; else the first
     max_workspace  bytes of working memory that a step may take, unless no kernel takes less
+    compact        take no kernel that keeps a layer's constants in GROWTH times their bytes, unless all do
     """
     lowering = _Lowering(
-        net, device, dtype, specs, shares, only, one or (specs, shares), fastest, max_workspace
+        net, device, dtype, specs, shares, only, one or (specs, shares), fastest, max_workspace, compact
     )
     for number, layer in enumerate(net.layers):
         report(str(layer), number, len(net.layers))
@@ -164,9 +169,10 @@ class _Lowering:
         one: tuple[Mapping[str, Spec], Shares],
         fastest: Fastest | None,
         max_workspace: int,
+        compact: bool,
     ):
         self.one_specs, self.one_shares = one
-        self.fastest, self.max_workspace = fastest, max_workspace
+        self.fastest, self.max_workspace, self.compact = fastest, max_workspace, compact
         self.net, self.device, self.dtype, self.shares, self.only = net, device, dtype, shares, only
         self.items: list[Lowered] = []
         self.logical = specs
@@ -216,14 +222,30 @@ class _Lowering:
             best, measured = self.fastest(layer, alike, self.one_shares.of(layer))
             why = measured or why
         serving.sort(key=lambda choice: choice[0] is not best)  # the others stay in their order
+        tried = []
         for kernel, layouts in serving:
             stages = kernel.stages(self._call(layer, layouts))
-            needed = max((stage.workspace for stage in stages), default=0)
-            if needed <= self.max_workspace or len(serving) == 1:
+            too_large = self._too_large(layer, stages) if len(serving) > 1 else ""
+            if not too_large:
                 reasons = "".join(f"; not {r}" for r in refusals)
                 return Choice(kernel, layouts, stages, (why if kernel is best else "it fits") + reasons)
-            refusals.append(f"{kernel.name.split('/')[-1]}: it needs {needed:,} bytes of workspace")
+            refusals.append(f"{kernel.name.split('/')[-1]}: {too_large}")
+            tried.append((kernel, layouts, stages))
+        kernel, layouts, stages = min(tried, key=lambda t: sum(s.workspace + s.packed for s in t[2]))
         return Choice(kernel, layouts, stages, "; ".join(refusals))
+
+    def _too_large(self, layer: Layer, stages: Sequence[Stage]) -> str:
+        """Why a kernel takes more memory than is asked for; '' if it does not."""
+        needed = max((stage.workspace for stage in stages), default=0)
+        if needed > self.max_workspace:
+            return f"it needs {needed:,} bytes of workspace"
+        kept = sum(stage.packed for stage in stages)
+        given = sum(
+            self.net.constants[name].spec.nbytes for name in layer.inputs if name in self.net.constants
+        )
+        if self.compact and kept >= GROWTH * given > 0:
+            return f"it keeps {given:,} bytes of constants in {kept:,}"
+        return ""
 
     def _layouts(self, layer: Layer, kernel: Kernel) -> dict[str, str]:
         """The layouts that a kernel would work in here; SAME is the one that most of its inputs have already."""

@@ -48,6 +48,9 @@ from .show import compiling, json_option, print_json, say, table
 )  # fmt: skip
 @click.option("--name", help="The library's name; default: the model's file name.")
 @click.option("--prefix", default="", help="Of the calls' names, for several networks in one program.")
+@click.option(
+    "--compact", is_flag=True, help="Smaller and slower: no weights are kept transformed, as Winograd's are."
+)
 @click.option("--without-image", is_flag=True, help="Leave out the layers that prepare images.")
 @click.option("--cc", default="", metavar="COMMAND", help="The C compiler for the target, with its options.")
 @tune_option
@@ -63,6 +66,7 @@ def compile(
     weights: str,
     name: str | None,
     prefix: str,
+    compact: bool,
     without_image: bool,
     cc: str,
     as_json: bool,
@@ -80,7 +84,7 @@ def compile(
         if target == "npu":
             compile_npu(net, output, name or called(model[0]), plans_of(shape)[0], as_json)
             return
-        wishes = Wishes(name or called(model[0]), kind, weights, prefix, cc)
+        wishes = Wishes(name or called(model[0]), kind, weights, prefix, cc, compact)
         made = compile_library(net, output, wishes, target, dtype, threads, plans_of(shape))
     if as_json:
         print_json(facts(made))

@@ -9,6 +9,7 @@ from fbnet.engine.layer import layers
 from fbnet.engine.lower import HostFallback, lower
 from fbnet.engine.share import Shares
 from fbnet.engine.tensor import Spec
+from fbnet.layers.conv import Convolution
 
 
 @pytest.fixture(autouse=True)
@@ -198,6 +199,24 @@ def test_the_highest_score_that_serves_is_chosen_and_says_why(affine):
         HostFallback, match=r"a \(TestAffine\) runs by its numpy reference: wide: K is no multiple of 8"
     ):
         assert chosen(7).kernel is None
+
+
+def test_a_compact_plan_keeps_no_weights_transformed():
+    w = np.ones((32, 32, 3, 3), np.float32)
+    net = Net([Convolution("x", w, None, name="y", pad=(1, 1, 1, 1))], {"x": (1, 32, 24, 24)})
+    cpu, specs = devices["cpu"], net.specs()
+    cpu.load_kernels()
+    shares = Shares(net, cpu, specs, 1, generous=False)
+
+    def chosen(compact):
+        items = lower(net, cpu, "fp32", specs, shares, compact=compact).items
+        item = next(i for i in items if i.layer.name == "y")
+        return item.kernel.name.split("/")[-1], sum(stage.packed for stage in item.stages), item.why
+
+    usual, compact = chosen(False), chosen(True)
+    assert usual[0].startswith("winograd") and usual[1] >= 4 * w.nbytes  # 36 numbers of 9, or 64
+    assert compact[0] == "direct" and compact[1] < 1.1 * w.nbytes  # and some sizes
+    assert f"{usual[0]}: it keeps {w.nbytes:,} bytes of constants in {usual[1]:,}" in compact[2]
 
 
 def test_a_kernel_is_registered_once(affine):

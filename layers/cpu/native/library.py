@@ -40,6 +40,7 @@ class Wishes:
 
     kind      'shared' or 'static'
     weights   'inside' the library, or in a 'file' beside it, which is mapped
+    compact   smaller and slower: no weights are kept transformed
     prefix    of the calls' names, for several nets in one program: 'face_' makes face_NN_Init
     compiler  the command that compiles C for the platform, with its options; '' for the one that is found
     """
@@ -49,6 +50,7 @@ class Wishes:
     weights: str = "inside"
     prefix: str = ""
     compiler: str = ""
+    compact: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def compile_library(
     _check(wishes)
     platform = platform_named(target)
     compiler = compiler_for(platform, wishes.compiler)
-    plans = compiled(net, platform.processor, dtype, threads, shapes, tune)
+    plans = compiled(net, platform.processor, dtype, threads, shapes, tune, wishes.compact)
     made = tables(plans)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -103,6 +105,7 @@ def compiled(
     threads: int,
     shapes: Sequence[Mapping[str, Sequence[int]]],
     tune: bool | None,
+    compact: bool = False,
 ) -> list[Plan]:
     """The plans of a net for a processor. Raises CompileError naming every layer that has no kernel."""
     device: Device = devices["cpu"]
@@ -112,7 +115,7 @@ def compiled(
     for some in shapes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", HostFallback)  # here it is an error, and names all of them
-            plan = compile_net(net, device, dtype, threads, some, tune=tune)
+            plan = compile_net(net, device, dtype, threads, some, tune=tune, compact=compact)
         if missing := [f"{plan.net[s.layer]}: {plan.notes[s.layer]}" for s in plan.steps if s.entry < 0]:
             raise CompileError(
                 f"{net.name} cannot run without Python: no kernel for {'; '.join(missing)}; "

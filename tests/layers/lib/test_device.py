@@ -297,7 +297,7 @@ def test_libraries_that_are_no_device(compiler, net, library, tmp_path):
 LENET = Path(fbnet.__file__).parent / "tools" / "lenet"
 
 
-@pytest.mark.parametrize("options", [(), ("--without-image",)], ids=["whole", "rest"])
+@pytest.mark.parametrize("options", [(), ("--without-image", "--compact")], ids=["whole", "rest"])
 def test_run_with_a_library(compiler, options, tmp_path):
     """fbnet compile, then fbnet run: LeNet with the layers that prepare images, and with those on the cpu."""
     from click.testing import CliRunner
