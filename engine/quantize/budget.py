@@ -101,7 +101,7 @@ def back_to_float(
     if not count or not met(count):
         best = min(tried.values(), key=lambda q: (q.drop or 0.0, q.error))
         raise QuantizationError(
-            f"the budget of {budget} is not met with {100 * share:.0f} % of the multiply-adds in fp32: {best}. "
+            f"the budget of {budget} is not met with {100 * share:.2g} % of the multiply-adds in fp32: {best}. "
             "Calibrate with more samples, allow more, or raise most_float",
             [c.described() for c in order],
         )

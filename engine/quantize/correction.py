@@ -176,7 +176,7 @@ def rounded32(x: np.ndarray, q: Quantization) -> np.ndarray:
 
 
 def _trusted_mean(errors: Sequence[np.ndarray], axis: int) -> np.ndarray:
-    """The mean error of each channel, less where images do not agree on it: (M,)."""
+    """The mean error of each channel, less where images do not agree on it, nothing by one image alone: (M,)."""
     each = np.concatenate(
         [
             np.moveaxis(e, axis, -1).reshape(len(e), -1, e.shape[axis]).mean(1, dtype=np.float64)
@@ -185,7 +185,7 @@ def _trusted_mean(errors: Sequence[np.ndarray], axis: int) -> np.ndarray:
     )
     mean = each.mean(0)
     if len(each) < 2:
-        return mean
+        return np.zeros_like(mean)
     doubt = each.var(0, ddof=1) / len(each)
     return mean * np.clip(1 - doubt / np.maximum(np.square(mean), 1e-30), 0, 1)
 
