@@ -135,7 +135,9 @@ def compare(
     if unseen:
         say(f"{unseen} tensors are on one side only")
     if "quantization" in one.net.metadata.keys() ^ other.net.metadata.keys():
-        say("one of them computes with integers: with --data DIR its layers are compared as what they stand for")
+        say(
+            "one of them computes with integers: with --data DIR its layers are compared as what they stand for"
+        )
     if first:
         say(f"{first.name} ({first.type}) is the first to differ: {first.error:.1e}, more than {tolerance:g}")
     else:

@@ -2,7 +2,8 @@
 
 Each layer with weights is tried alone: the error that it makes when it is the only one in int8. Errors of several add
 up like independent noise, in their squares; so those that make the most error for the time that int8 saves come first
-back to fp32, as many as it takes.
+back to fp32, as many as it takes. The last of them may have been what it took: then of those before it some
+are let go again, from the one that errs least for its time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..progress import report
 from .quality import Quality
 
 TRIED = 16  # samples that single layers are tried on
+WORTH = 0.05  # of the multiply-adds in fp32: with less it is not tried to do with fewer
 
 
 @dataclass(frozen=True)
@@ -86,19 +88,20 @@ def back_to_float(
     while allowed < len(order) and share + order[allowed].share <= budget.most_float + 1e-9:
         share += order[allowed].share
         allowed += 1
-    tried: dict[int, Quality] = {0: whole}
+    tried: dict[tuple[str, ...], Quality] = {(): whole}
 
-    def met(count: int) -> bool:
-        if count not in tried:
-            report(f"{count} layers in fp32", len(tried), 12)
-            tried[count] = judge([c.layer for c in order[:count]])
-        return budget.met(tried[count])
+    def met(chosen: Sequence[Candidate]) -> bool:
+        names = tuple(c.layer for c in chosen)
+        if names not in tried:
+            report(f"{len(names)} layers in fp32", len(tried), 12)
+            tried[names] = judge(names)
+        return budget.met(tried[names])
 
     count = 1
-    while count < allowed and not met(count):
+    while count < allowed and not met(order[:count]):
         count *= 2
     count = min(count, allowed)
-    if not count or not met(count):
+    if not count or not met(order[:count]):
         best = min(tried.values(), key=lambda q: (q.drop or 0.0, q.error))
         raise QuantizationError(
             f"the budget of {budget} is not met with {100 * share:.2g} % of the multiply-adds in fp32: {best}. "
@@ -108,7 +111,20 @@ def back_to_float(
     low = count // 2  # not met, unless it is 0
     while count - low > 1:
         middle = (low + count) // 2
-        low, count = (low, middle) if met(middle) else (middle, count)
-    for candidate in order[:count]:
+        low, count = (low, middle) if met(order[:middle]) else (middle, count)
+    chosen: Sequence[Candidate] = order[:count]
+    if sum(c.share for c in chosen) > WORTH:
+        chosen = _fewer(chosen, met)
+    for candidate in chosen:
         candidate.kept = True
-    return [c.layer for c in order[:count]]
+    return [c.layer for c in chosen]
+
+
+def _fewer(chosen: Sequence[Candidate], met: Callable[[Sequence[Candidate]], bool]) -> Sequence[Candidate]:
+    """As few of these as will do with the last one."""
+    *others, last = chosen
+    low, high = -1, len(others)  # so many of the others will not do, and will
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if met([*others[:middle], last]) else (middle, high)
+    return [*others[:high], last]

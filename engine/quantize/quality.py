@@ -55,7 +55,8 @@ class Quality:
         if self.agreement is not None:
             parts.append(f"{self.agreement:.2f} % choose fp32's class")
         return (
-            ", ".join([*parts, f"outputs differ by {100 * self.error:.2f} %"]) + f" ({self.samples} sample{'s' * (self.samples != 1)})"
+            ", ".join([*parts, f"outputs differ by {100 * self.error:.2f} %"])
+            + f" ({self.samples} sample{'s' * (self.samples != 1)})"
         )
 
 
