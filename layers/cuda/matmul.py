@@ -18,7 +18,8 @@ THREADS = 2 if numba_simulates() else 256  # of a block, each with EACH numbers 
 EACH = EDGE * EDGE // THREADS
 
 
-def bind(call: Call) -> dict:
+def matrices(call: Call) -> dict:
+    """a, b and y as matrices one behind the other, their sizes, and of which of a and b each of y is the product."""
     (*batch, m, n), k = call.shape("y"), call.shape("a")[-1]
     count = prod(batch)
     bound = dict(y=View("y", (count, m, n)), m=m, n=n, k=k)
@@ -27,6 +28,12 @@ def bind(call: Call) -> dict:
         number = np.arange(prod(own)).reshape((1,) * (len(batch) - len(own)) + tuple(own))
         bound[name] = View(name, (prod(own), rows, columns))
         bound[f"{name}_of"] = Packed(np.ascontiguousarray(np.broadcast_to(number, batch)).reshape(count))
+    return bound
+
+
+def bind(call: Call) -> dict:
+    bound = matrices(call)
+    count, m, n = bound["y"].shape
     return bound | dict(blocks_x=-(-n // EDGE), blocks_y=-(-m // EDGE), blocks_z=count, threads=THREADS)
 
 

@@ -1,6 +1,7 @@
 """Integer layers on the GPU: exact sums in int32, then float32 one operation after another; a thread a result.
 
-Convolution, InnerProduct and Deconvolution differ in which numbers they sum up; what they make of a sum is `weighted`.
+Convolution, InnerProduct, Deconvolution and MatMul differ in which numbers they sum up; what they make of a sum is the
+same: as_byte, as_real or as_sum.
 """
 
 from __future__ import annotations
