@@ -237,8 +237,8 @@ def _layer_check(layer: str, dtype: str, cases: Sequence[Case], device: Device) 
     for case in cases:
         try:
             used, error = _tried(case, dtype, device)
-        except FbnetError as failure:
-            problem = problem or str(failure)
+        except Exception as failure:  # a new device may raise anything
+            problem = problem or (str(failure) if isinstance(failure, FbnetError) else repr(failure))
             continue
         kernels += [k for k in used if k not in kernels]
         errors.append(error)
@@ -256,8 +256,8 @@ def _tried(case: Case, dtype: str, device: Device) -> tuple[list[str], float]:
             "ignore"
         )  # what runs on the host is in the table; an fp16 weight may be out of range
         plan = plan_as_written(net, device, "fp32", threads, shapes)
-    with waiting_for_all_threads(), plan.session() as session:
-        got = session.run(fed)
+        with waiting_for_all_threads(), plan.session() as session:
+            got = session.run(fed)
     names = ["host" if s.entry < 0 else s.kernel.split("/")[-1] for s in plan.steps]
     used, wanted = list(dict.fromkeys(names)), net.forward(**fed)
     kernel = ", ".join(used)

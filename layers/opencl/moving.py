@@ -1,5 +1,5 @@
 """The same numbers in other places, on OpenCL, whatever they are: Permute, ShuffleChannel, Slice, Concat, StridedSlice,
-Tile, Expand, Crop, DepthToSpace, SpaceToDepth, Pad, nearest Resize. (Flatten and Reshape are aliases.)
+Tile, Expand, Crop, DepthToSpace, SpaceToDepth, Pad, nearest Resize; and PriorBox, whose boxes are known beforehand.
 
 What each does, numpy says by a view of x; the kernel walks over it.
 """
@@ -12,6 +12,7 @@ import numpy as np
 
 from ...engine.dtype import dtypes
 from ...engine.kernel import Call, Packed, Stage, kernel
+from ..boxes import PriorBox
 from ..concat import Concat, Slice
 from ..layout import Reorder
 from ..moving import DepthToSpace, Expand, SpaceToDepth, StridedSlice, Tile
@@ -102,6 +103,18 @@ def bind_view(call: Call) -> Stage:
 
 for _layer in VIEWS:
     kernel(_layer, device="opencl", bind=bind_view, when=of_what_c_knows("x"))(copy)
+
+
+def bind_priors(call: Call) -> Stage:
+    """Boxes that depend on shapes alone are known when the plan is made."""
+    boxes = call.layer.reference(*(np.zeros(call.shape(name), np.float32) for name in ("x", "image")))
+    view = pattern((boxes.size,))
+    return Stage(
+        copied(call, "y", "y", view, view, (0, 0)).params | dict(x=Packed(boxes.reshape(-1))), (), copy
+    )
+
+
+kernel(PriorBox, device="opencl", bind=bind_priors)(copy)
 
 
 def _parts(call: Call, names: list[str], whole: str) -> list[tuple[str, np.ndarray, int, bool]]:

@@ -1,0 +1,95 @@
+"""One net on every device, in fp32, with weights in fp16, and in int8: a LeNet, small enough for cuda's simulator."""
+
+import warnings
+
+import fbnet
+import numpy as np
+import pytest
+from fbnet import HostFallback, Net
+from fbnet.engine.device import devices
+from fbnet.engine.errors import CompileError
+from fbnet.layers.conv import Convolution
+from fbnet.layers.cpu.native.library import Wishes, compile_library
+from fbnet.layers.cpu.native.platforms import compiler_for, platform_named
+from fbnet.layers.inner_product import InnerProduct
+from fbnet.layers.pool import Pooling
+from fbnet.layers.softmax import Softmax
+
+SHAPE = (2, 1, 12, 12)
+DEVICES = ["reference", "cpu", "lib", "opencl", "cuda"]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return np.random.default_rng(1).uniform(0, 1, (20, *SHAPE[1:])).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def lenet(digits, tmp_path_factory):
+    """dtype -> the net, read back from its .fbnet file. In int8 the last whole numbers are an output, too."""
+    rng, size = np.random.default_rng(0), {"kernel": (2, 2), "stride": (2, 2)}
+
+    def normal(*shape):
+        return rng.standard_normal(shape, dtype=np.float32) / np.float32(np.prod(shape[1:]) ** 0.5)
+
+    net = Net(
+        [
+            Convolution("data", normal(4, 1, 3, 3), normal(4), name="conv1"),
+            Pooling("conv1", name="pool1", **size),
+            Convolution("pool1", normal(6, 4, 2, 2), normal(6), name="conv2", activation="ReLU"),
+            Pooling("conv2", name="pool2", **size),
+            InnerProduct("pool2", normal(10, 24), normal(10), name="ip"),
+            Softmax("ip", name="prob"),
+        ],
+        {"data": ("N", *SHAPE[1:])},
+        name="lenet",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # there is little to calibrate on, and nothing to get right
+        small = net.quantize(list(digits[:, None]), "minmax")
+    specs = small.specs()
+    last = [o for layer in small.layers for o in layer.outputs if specs[o].dtype.name == "int8"][-1]
+    nets = {"fp32": net, "fp16": net.stored_as("fp16"), "int8": small.replace(outputs=[*small.outputs, last])}
+    folder = tmp_path_factory.mktemp("nets")
+    for dtype, made in nets.items():
+        made.save(folder / f"{dtype}.fbnet")
+    return {dtype: fbnet.load(folder / f"{dtype}.fbnet") for dtype in nets}
+
+
+@pytest.fixture(params=DEVICES)
+def device_for(request, monkeypatch, tmp_path):
+    """A function: net -> the name of a device for it."""
+    name = request.param
+    if name == "lib":
+        try:
+            compiler_for(platform_named("native"))
+        except CompileError as error:
+            pytest.skip(str(error))
+        return lambda net: (
+            f"lib:{compile_library(net, tmp_path, Wishes('net'), shapes=[{'data': SHAPE}]).files[0]}"
+        )
+    if name == "opencl":
+        pytest.importorskip("pyopencl")
+    if not devices[name].available():
+        monkeypatch.setenv(
+            *{"opencl": ("FBNET_OPENCL", "oclgrind"), "cuda": ("NUMBA_ENABLE_CUDASIM", "1")}[name]
+        )
+    return lambda net: name
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "int8"])
+def test_one_net_on_every_device(dtype, device_for, lenet, digits):
+    net, x = lenet[dtype], digits[: SHAPE[0]]
+    device = device_for(net)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HostFallback)
+        plan = net.compile(device=device, shapes={"data": SHAPE})
+    with plan.session() as session:
+        got, wanted = session.run({"data": x}), net.forward(data=x)
+    np.testing.assert_allclose(got["prob"], wanted["prob"], rtol=0, atol=1e-5)
+    assert len(wanted) == 1 + (dtype == "int8")
+    for name in wanted.keys() - {"prob"}:
+        assert wanted[name].dtype == np.int8 and np.ptp(wanted[name]) > 50
+        np.testing.assert_array_equal(got[name], wanted[name])
+    if device in ("cpu", "opencl"):
+        assert all(step.kernel.startswith(device) for step in plan.steps)
