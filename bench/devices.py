@@ -45,6 +45,7 @@ def noise(net: Net, seed: int) -> dict[str, np.ndarray]:
 
 def integers(net: Net) -> Net:
     """The net in int8, whose outputs are all of its tensors of integers."""
+    warnings.simplefilter("ignore")  # few samples, as bits do not depend on them
     small = net.quantize(
         [noise(net, i) for i in range(SAMPLES)], "minmax", equalise=False, bias=False, adaptive=False
     )

@@ -155,7 +155,8 @@ def _compare(
 class LayerCheck:
     """A layer type in a dtype on a device, over all of its cases.
 
-    kernel   which one computed it, several with commas; "host" is its reference on the host, "" no work at all
+    kernel   which one computed it, several with commas; "host" is its reference on the host, "" no work at all, and
+             "refused" that a device of compiled models does not take it
     error    the largest difference, as a share of the largest number of the reference
     problem  '' if all cases hold, else what is wrong with the first that does not
     """
@@ -196,7 +197,7 @@ def check_device(name: str | Device, cases: Iterable[Case] | None = None) -> lis
 def device_checks(name: str | Device, cases: Iterable[Case] | None = None) -> Iterator[LayerCheck]:
     """The rows of check_device, one after the other, wrong ones too."""
     device = device_of(name)
-    if device.compiled:
+    if device.compiled and type(device).refuses is Device.refuses:
         raise DeviceError(f"{device.name} runs one model, compiled elsewhere: check that with `fbnet check`")
     device.load_kernels()
     grouped: dict[tuple[str, str], list[Case]] = {}
@@ -251,11 +252,16 @@ def _tried(case: Case, dtype: str, device: Device) -> tuple[list[str], float]:
     net = net.stored_as(dtype) if dtype == "fp16" else net
     shapes = {name: array.shape for name, array in fed.items()}
     threads = THREADS[1] if device.has_kernels and device.host_threads else 1
+    if device.compiled and device.refuses(net.layers[0], net, net.specs(shapes)):
+        return ["refused"], 0.0
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"
         )  # what runs on the host is in the table; an fp16 weight may be out of range
-        plan = plan_as_written(net, device, "fp32", threads, shapes)
+        if device.compiled:
+            plan = net.compile(device=device, shapes=shapes)
+        else:
+            plan = plan_as_written(net, device, "fp32", threads, shapes)
         with waiting_for_all_threads(), plan.session() as session:
             got = session.run(fed)
     names = ["host" if s.entry < 0 else s.kernel.split("/")[-1] for s in plan.steps]

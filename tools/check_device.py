@@ -43,6 +43,6 @@ def check_device(name: str, quick: bool, as_json: bool) -> int:
             for row in rows
         ],
     )
-    here = sum(row.kernel not in ("", "host") for row in rows)
+    here = sum(row.kernel not in ("", "host", "refused") for row in rows)
     say(f"{sum(row.ok for row in rows)} of {len(rows)} are right on {name}; {here} by its own kernels")
     return 0 if right else 1

@@ -15,8 +15,8 @@ from fbnet.layers.inner_product import InnerProduct
 from fbnet.layers.pool import Pooling
 from fbnet.layers.softmax import Softmax
 
-SHAPE = (2, 1, 12, 12)
-DEVICES = ["reference", "cpu", "lib", "opencl", "cuda"]
+SHAPE = (1, 1, 12, 12)
+DEVICES = ["reference", "cpu", "lib", "npu", "opencl", "cuda"]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def lenet(digits, tmp_path_factory):
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # there is little to calibrate on, and nothing to get right
-        small = net.quantize(list(digits[:, None]), "minmax")
+        small = net.quantize(list(digits[:, None]), "minmax", equalise=False, bias=False, adaptive=False)
     specs = small.specs()
     last = [o for layer in small.layers for o in layer.outputs if specs[o].dtype.name == "int8"][-1]
     nets = {"fp32": net, "fp16": net.stored_as("fp16"), "int8": small.replace(outputs=[*small.outputs, last])}
@@ -74,7 +74,7 @@ def device_for(request, monkeypatch, tmp_path):
         monkeypatch.setenv(
             *{"opencl": ("FBNET_OPENCL", "oclgrind"), "cuda": ("NUMBA_ENABLE_CUDASIM", "1")}[name]
         )
-    return lambda net: name
+    return lambda net: "npu,cpu" if name == "npu" else name  # which takes no real numbers
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "int8"])
@@ -89,7 +89,7 @@ def test_one_net_on_every_device(dtype, device_for, lenet, digits):
     np.testing.assert_allclose(got["prob"], wanted["prob"], rtol=0, atol=1e-5)
     assert len(wanted) == 1 + (dtype == "int8")
     for name in wanted.keys() - {"prob"}:
-        assert wanted[name].dtype == np.int8 and np.ptp(wanted[name]) > 50
+        assert wanted[name].dtype == np.int8 and len(np.unique(wanted[name])) >= 15
         np.testing.assert_array_equal(got[name], wanted[name])
     if device in ("cpu", "opencl"):
         assert all(step.kernel.startswith(device) for step in plan.steps)
