@@ -172,6 +172,12 @@ class Builder:
         read, near, data = (self.types.Constant(self.i32, k) for k in (0, 2, 1))
         self.ir.call(function, [self.pointer(address, i8), read, near, data])
 
+    def as_it_is(self, vector):
+        """The vector, of which LLVM believes nothing: it would add up a sum's terms in another order, and for that
+        keep more of them than there are registers. x86 only."""
+        kind = self.types.FunctionType(vector.type, [vector.type])
+        return self.ir.call(self.types.InlineAsm(kind, "", "=v,0"), [vector])
+
     def spin_hint(self) -> None:
         void = self.types.VoidType()
         if self.target.triple.startswith("x86_64"):

@@ -70,7 +70,7 @@ def _two_shorts(b: Builder, total, x, y):
     if b.target.triple.startswith("x86_64"):
         name = {4: "sse2.pmadd.wd", 8: "avx2.pmadd.wd", 16: "avx512.pmaddw.d.512"}[b.lanes]
         function = b._declared(f"llvm.x86.{name}", b.int_vector, [shorts, shorts])
-        return b.ir.add(total, b.ir.call(function, [x, y]))
+        return b.as_it_is(b.ir.add(total, b.ir.call(function, [x, y])))
     wide = b.types.VectorType(b.i32, 2 * b.lanes)
     products = b.ir.mul(b.ir.sext(x, wide), b.ir.sext(y, wide))
     even, odd = (
