@@ -68,6 +68,8 @@ def _own_sources() -> str:
         "simd.py",
         "tiles.py",
         "integer.py",
+        "dots.py",
+        "whole_winograd.py",
         "intrinsics.py",
         "elementary.py",
         "trigonometric.py",

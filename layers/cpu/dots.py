@@ -65,6 +65,9 @@ def _four_bytes(b: Builder, total, x, y):
 
 def _two_shorts(b: Builder, total, x, y):
     """total + the sum of two products in each lane."""
+    if b.target.triple.startswith("x86_64") and b.target.dots == 4:
+        function = b._declared(f"llvm.x86.avx512.vpdpwssd.{b.lanes * 32}", b.int_vector, [b.int_vector] * 3)
+        return b.ir.call(function, [total, x, y])
     shorts = b.types.VectorType(b.types.IntType(16), 2 * b.lanes)
     x, y = b.ir.bitcast(x, shorts), b.ir.bitcast(y, shorts)
     if b.target.triple.startswith("x86_64"):
@@ -80,6 +83,16 @@ def _two_shorts(b: Builder, total, x, y):
         for part in (0, 1)
     )
     return b.ir.add(total, b.ir.add(even, odd))
+
+
+@operation("t(tii)")
+def tile_add_words(b: Builder, t, address, row_step):
+    """t[i][j] += the j-th vector from address + i * row_step, of int32."""
+    for i in range(t.rows):
+        for j in range(t.columns):
+            more = b.load_at(b.offset(b.offset(address, b.times(row_step, i)), j * b.lanes * 4), b.int_vector)
+            t = t.put(i, j, b.ir.bitcast(b.ir.add(b.ir.bitcast(t.at(i, j), b.int_vector), more), b.vector))
+    return t
 
 
 @operation("t(ti)")

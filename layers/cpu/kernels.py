@@ -28,6 +28,7 @@ from . import quantized_eltwise as quantized_eltwise
 from . import quantized_matmul as quantized_matmul
 from . import quantized_pool as quantized_pool
 from . import quantized_product as quantized_product
+from . import quantized_winograd as quantized_winograd
 from . import recurrent as recurrent
 from . import reduce as reduce
 from . import reshape as reshape

@@ -27,6 +27,7 @@ from .dots import (  # noqa: F401 (a kernel calls them by simd's name)
     store_byte,
     store_short,
     tile_add_bytes,
+    tile_add_words,
     tile_dot_bytes,
     tile_dot_pairs,
     tile_load_row,
@@ -74,6 +75,13 @@ from .tiles import (  # noqa: F401 (a kernel calls them by simd's name)
     tile_times,
     winograd_input,
     winograd_output,
+)
+from .whole_winograd import (  # noqa: F401
+    copy_bytes,
+    fill_bytes,
+    winograd_bytes,
+    winograd_shorts,
+    winograd_sums,
 )
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .builder import Builder, operation
-from .transforms import multiply_input, multiply_output
+from .transforms import A, Reals, multiply_input, multiply_output
 
 
 @operation("t(ll)")
@@ -296,7 +296,7 @@ def tile_store(b: Builder, t, address, step):
 def winograd_input(b: Builder, source, source_step, target, target_step, m):
     """B' of F(m, 3) times a column of m + 2 vectors, source_step apart; written target_step apart."""
     vectors = [b.load_at(b.offset(source, b.times(source_step, i)), b.vector) for i in range(m + 2)]
-    for i, vector in enumerate(multiply_input(b, m, vectors)):
+    for i, vector in enumerate(multiply_input(Reals(b), m, vectors)):
         b.store_at(vector, b.offset(target, b.times(target_step, i)))
 
 
@@ -304,5 +304,5 @@ def winograd_input(b: Builder, source, source_step, target, target_step, m):
 def winograd_output(b: Builder, source, source_step, target, target_step, m):
     """A' of F(m, 3) times a column of m + 2 vectors, source_step apart; m vectors are written target_step apart."""
     vectors = [b.load_at(b.offset(source, b.times(source_step, i)), b.vector) for i in range(m + 2)]
-    for i, vector in enumerate(multiply_output(b, m, vectors)):
+    for i, vector in enumerate(multiply_output(Reals(b), A[m], vectors)):
         b.store_at(vector, b.offset(target, b.times(target_step, i)))

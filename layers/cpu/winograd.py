@@ -41,7 +41,7 @@ def serves(m: int):
         if w[0] < call.lanes or w[1] < call.lanes:
             return f"C={w[1]}, M={w[0]}: too few channels to be worth the transforms"
         _, _, oh, ow = call.shape("y")
-        tiles = _tiles(call, m)
+        tiles = tiles_of(call, m)
         if oh * ow < 0.6 * tiles * m * m:
             return f"tiles of {m}x{m} fit {oh}x{ow} badly"
         if min(call.shape("y")) == 0:
@@ -49,14 +49,14 @@ def serves(m: int):
         weights = 4 * (m + 2) ** 2 * w[0] * w[1]
         if weights > MOST_WEIGHTS[m] or tiles < 8:
             return f"{tiles} tiles are too few for {weights:,} bytes of transformed weights"
-        if m == 4 and 64 * _tiles(call, 6) < 0.88 * 36 * tiles and serves(6)(call) is True:
+        if m == 4 and 64 * tiles_of(call, 6) < 0.88 * 36 * tiles and serves(6)(call) is True:
             return "F(6x6, 3x3) needs fewer products here"
         return serves_directly(call)
 
     return predicate
 
 
-def _tiles(call: Call, m: int) -> int:
+def tiles_of(call: Call, m: int) -> int:
     """Tiles of m × m that cover an image of the output."""
     return -(-call.shape("y")[2] // m) * -(-call.shape("y")[3] // m)
 
@@ -71,9 +71,9 @@ def bind(m: int):
         down, across = -(-oh // m), -(-ow // m)
         tiles = n * down * across
         weights = positions * 4 * blocks * out_blocks * lanes**2
-        chunk = _chunk(tiles, positions * 4 * lanes * (blocks + out_blocks), weights, call.threads)
+        chunk = size_of_chunk(tiles, positions * 4 * lanes * (blocks + out_blocks), weights, call.threads)
         tile = best_tile(chunk, out_blocks, call.registers)
-        near, back = _odd(blocks * chunk), _odd(out_blocks * chunk)
+        near, back = odd(blocks * chunk), odd(out_blocks * chunk)
         full = np.zeros((positions, out_blocks * lanes, blocks * lanes), np.float32)
         full[:, :outputs, :c] = transformed_weights(w, m).reshape(positions, outputs, c)
         split = full.reshape(positions, out_blocks // tile.vectors, tile.vectors * lanes, blocks * lanes)
@@ -103,7 +103,7 @@ def bind(m: int):
     return bound
 
 
-def _chunk(tiles: int, bytes_per_tile: int, weights: int, threads: int) -> int:
+def size_of_chunk(tiles: int, bytes_per_tile: int, weights: int, threads: int) -> int:
     """Tiles of a chunk: as many as stay near, and more where the weights are what does not.
 
     All chunks are about as large, and as many for each thread. Where there are many tiles a chunk is a multiple of
@@ -115,7 +115,7 @@ def _chunk(tiles: int, bytes_per_tile: int, weights: int, threads: int) -> int:
     return chunk if chunk < 2 * ROUND else -(-chunk // ROUND) * ROUND
 
 
-def _odd(vectors: int) -> int:
+def odd(vectors: int) -> int:
     """A distance, in vectors, at which the positions of a tile do not all fall on the same lines of a cache."""
     return vectors | 1
 

@@ -94,3 +94,40 @@ def test_numbers_of_any_size_are_brought_into_blocks(dtype, level):
     x = RNG.integers(0, 2 if dtype == "bool" else 30000, (2, 19, 5, 7)).astype(dtype)
     checks = check_layer(Reorder(), x, device_names=["cpu"], tolerance=0)
     assert {"block", "unblock"} <= {check.kernel.split("/")[-1] for check in checks}
+
+
+WINOGRAD = [
+    ((2, 37, 14, 18), (33, 37, 3, 3), dict(x_zero=7, slope=True, residual=True)),
+    ((1, 16, 13, 15), (16, 16, 3, 3), dict(x_zero=-128, to="int32", pad=(2, 1, 0, 1))),
+    ((1, 70, 14, 14), (16, 70, 3, 3), dict(x_zero=127, to="fp32", wide=True)),
+]
+
+
+@pytest.mark.parametrize("x, w, flags", WINOGRAD, ids=str)
+def test_winograd_in_whole_numbers_is_exact(x, w, flags, some_level):
+    """Numbers of the whole range, and sums as large as the method bears."""
+    flags = dict(flags)
+    slope, residual, wide = (flags.pop(name, False) for name in ("slope", "residual", "wide"))
+    layer = QuantizedConvolution(scale=1.0, zero=-3, **{"pad": (1, 1, 1, 1), **flags})
+    weights = whole(*w, low=-255, high=255, dtype=np.int16) if wide else whole(*w)
+    given = [whole(*x), weights, whole(w[0], low=-9000, high=9000, dtype=np.int32)]
+    given.append(RNG.uniform(0.5, 1.5, w[0]).astype(np.float32) * np.float32(0.01 / w[1] ** 0.5))
+    if slope:
+        given.append(RNG.uniform(0.1, 0.5, w[0]).astype(np.float32))
+    if residual:
+        layer = layer.replace(residual_zero=4, residual_multiplier=0.3)
+        given.append(whole(x[0], w[0], *x[2:]))
+    checks = check_layer(layer, *given, device_names=["cpu"], tolerance=0)
+    assert {"winograd4", "sums"} == {check.kernel.split("/")[-1] for check in checks}
+
+
+def test_winograd_at_its_limit():
+    """Just below 2**25 a sum is exact; what could be more is left to the other kernel."""
+    lanes = devices["cpu"].lanes
+    x, w = np.full((1, 256, 16, 16), -128, np.int8), np.full((lanes, 256, 3, 3), 57, np.int8)
+    bias, multiplier = np.zeros(lanes, np.int32), np.ones(lanes, np.float32)
+    layer = QuantizedConvolution(scale=1.0, x_zero=127, pad=(1, 1, 1, 1), to="int32")
+    assert 2**25 - 2**17 < 255 * 57 * 256 * 9 < 2**25
+    for weights, kernels in ((w, {"sums", "winograd4"}), (w + np.int8(1), {"sums"})):
+        checks = check_layer(layer, x, weights, bias, multiplier, device_names=["cpu"], tolerance=0)
+        assert {check.kernel.split("/")[-1] for check in checks} == kernels
