@@ -82,7 +82,7 @@ def bind(call: Call) -> list[Stage]:
         )
     )
     stages, first = [], 0
-    for part in parts_of(call, ow, out_blocks):
+    for part in parts_of(call, ow, out_blocks, dots):
         tile, outputs = part.tile, slice(first * lanes, (first + part.blocks) * lanes)
         starts, span, packed = pack(w[outputs], layer.group, c, deep, tile.vectors, lanes, dots)
         shape = band_of(call, part, (oh, ow), (kh, kw), -(-c // deep), deep // dots * 4)
@@ -124,13 +124,15 @@ def function_for(tile: Tile, stride: int, words: int, channels: int, dots: int, 
     )  # fmt: skip
 
 
-def parts_of(call: Call, places: int, out_blocks: int) -> list[Part]:
+def parts_of(call: Call, places: int, out_blocks: int, dots: int) -> list[Part]:
     """The output channels in parts. Of several groups there is one part, and no tile of it mixes groups."""
     group = call.layer.group
+    # pairs are multiplied into a register of their own before they are added
+    registers = call.registers if dots == 4 else call.registers - 1
     if group == 1:
-        return best_parts(places, out_blocks, call.registers, MOST_ROWS)
+        return best_parts(places, out_blocks, registers, MOST_ROWS)
     widest = max(1, call.shape("y")[1] // group // call.lanes)
-    tile = best_tile(places, out_blocks, call.registers, widest, MOST_ROWS)
+    tile = best_tile(places, out_blocks, registers, widest, MOST_ROWS)
     return [Part(tile, out_blocks // tile.vectors)]
 
 
