@@ -55,7 +55,7 @@ def layer_times(
     known = {layer.name: layer for layer in lean.layers}
     target = devices[device]
     if type(target).time_steps is Device.time_steps:
-        raise InputError(f"device {device!r} does not time its steps: cpu and cuda do")
+        raise InputError(f"device {device!r} does not time its steps: cpu, cuda and opencl do")
     handle = target.init(plan)
     try:
         target.prepare(handle, plan.shapes())

@@ -61,11 +61,12 @@ def in_halves(call: Call) -> bool:
 
 
 def packed(w: np.ndarray, group: int, rows: int) -> Packed:
-    """Weights (M, C/group, ...) as (group, taps, channels, filters), filters filled up to a multiple of rows."""
+    """Weights (M, C/group, ...) as (group, blocks, taps, channels, rows of a block), the last block filled up."""
     m, c = w.shape[:2]
-    ordered = w.reshape(group, m // group, c, -1).transpose(0, 3, 2, 1)
     rest = -(m // group) % rows
-    return Packed(np.ascontiguousarray(np.pad(ordered, [(0, 0)] * 3 + [(0, rest)])))
+    filled = np.pad(w.reshape(group, m // group, c, -1), [(0, 0), (0, rest), (0, 0), (0, 0)])
+    blocks = filled.reshape(group, -1, rows, *filled.shape[2:])
+    return Packed(np.ascontiguousarray(blocks.transpose(0, 1, 4, 3, 2)))
 
 
 def tiled(call: Call, tile: tuple[int, int, int]) -> dict:

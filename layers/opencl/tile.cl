@@ -3,8 +3,8 @@
 //     sums[n][m] = sum over taps and channels of w[tap, c, m] * (x[c, place n's tap] - x_zero)
 //
 // It is a matrix product whose right side, x's windows, is never written down. A place is a number from 0 to the images'
-// places, weights lie as (group, taps, channels, rows), rows filled up to TM. Bounds are looked at once a tap; what runs
-// is the loop over channels: a vector of filters, and TN numbers of x.
+// places. Weights lie as (group, block, taps, channels, TM), so that a tile reads a stream of them. Bounds are looked at
+// once a tap; what runs is the loop over channels: a vector of filters, and TN numbers of x.
 //
 // number is float or int; HALVES: w is fp16, of which no arithmetic is asked.
 
@@ -35,7 +35,7 @@ void tile(
         from[n] = ((image * group + g) * c * h + iy[n]) * width + ix[n];
         sums[n] = 0;
     }
-    int tap = g * kh * kw * c * blocks + block;
+    int tap = (g * blocks + block) * kh * kw * c;
     for (int ky = 0; ky < kh; ky++)
         for (int kx = 0; kx < kw; kx++) {
             const int down = ky * dilation_h, across = kx * dilation_w;
@@ -45,7 +45,7 @@ void tile(
                 inside[n] = (uint)(iy[n] + down) < (uint)h && (uint)(ix[n] + across) < (uint)width;
                 at[n] = inside[n] ? from[n] + down * width + across : 0;
             }
-            for (int k = 0; k < c; k++, tap += blocks) {
+            for (int k = 0; k < c; k++, tap++) {
                 const row_t filters = WEIGHTS(tap, w);
                 for (int n = 0; n < TN; n++) {
                     sums[n] += filters * (inside[n] ? (number)x[at[n]] - x_zero : 0);

@@ -149,8 +149,7 @@ def test_weights_stay_in_halves():
 def test_lenet_wholly_here_as_on_the_cpu():
     folder = Path(fbnet.__file__).parent / "tools" / "lenet"
     net = fbnet.load(folder / "lenet.fbnet")
-    (name,), digits = net.inputs, [opened(folder / f"digit_{i}.png").convert("L") for i in (3, 8)]
-    x = np.stack([np.asarray(d)[..., None] for d in digits])
+    (name,), x = net.inputs, np.asarray(opened(folder / "digit_8.png").convert("L"))[None, ..., None]
     with warnings.catch_warnings():
         warnings.simplefilter("error", HostFallback)
         plan = net.compile(device="opencl", shapes={name: x.shape})
@@ -158,7 +157,7 @@ def test_lenet_wholly_here_as_on_the_cpu():
     with plan.session() as session:
         got = session.run({name: x})[net.outputs[0]]
     np.testing.assert_allclose(got, net(x), rtol=0, atol=1e-5)
-    np.testing.assert_array_equal(got.reshape(2, -1).argmax(1), [3, 8])
+    assert got.argmax() == 8
 
 
 def test_a_small_chip_gets_small_groups(some_chip, monkeypatch):
