@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -94,8 +95,16 @@ def compile_library(
         folder = Path(name)
         written, parts = _built(folder, made, plans, platform, compiler, wishes)
         out.mkdir(parents=True, exist_ok=True)
-        files = [Path(shutil.copy(folder / file, out / file)) for file in written]
+        files = [_placed(folder / file, out / file) for file in written]
     return Library(platform, files, parts, plans, compiler)
+
+
+def _placed(source: Path, place: Path) -> Path:
+    """Put a file in its place at once: whoever has the one before loaded keeps that."""
+    beside = place.with_name(f".{place.name}.{os.getpid()}")
+    shutil.copy(source, beside)
+    os.replace(beside, place)
+    return place
 
 
 def compiled(

@@ -70,6 +70,17 @@ def test_a_library_is_a_device(net, library):
             np.testing.assert_array_equal(session.get_tensor("x"), given["x"])
 
 
+def test_a_library_in_use_may_be_made_anew(net, library):
+    """Whoever has the old one loaded keeps it: the new one is another file."""
+    calls = Calls(library)
+    before = library.stat().st_ino
+    assert compile_library(
+        net, library.parent, Wishes("scaled"), threads=3, shapes=[{"x": SMALL}, {"x": LARGE}]
+    )
+    assert library.stat().st_ino != before
+    calls.destroy(calls.init())
+
+
 def test_sessions_share_nothing(net, library):
     plan = net.compile(device=f"lib:{library}", shapes={"x": LARGE}, threads=2)
     one, other = Session(plan), Session(plan)
