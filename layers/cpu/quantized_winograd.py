@@ -19,7 +19,7 @@ from . import simd
 from .quantized_conv import serves as serves_directly
 from .tiling import Tile, best_tile
 from .transforms import MOST, transformed_whole_weights
-from .winograd import ROUND, next_tile, odd, size_of_chunk, tiles_of
+from .winograd import ROUND, next_tile, odd, size_of_chunk, tiles_of, unfit
 from .words import FINISH, dot_pairs, filled, to_places
 
 M, SIDE = 4, 6  # outputs and inputs of a tile, each way
@@ -32,15 +32,9 @@ SCALED, RESULT = 1, 1  # whether sums become float32, and bytes of a number of y
 
 
 def serves(call: Call) -> bool | str:
-    layer, w = call.layer, call.shape("w")
-    if w[2:] != (3, 3) or layer.stride != (1, 1) or layer.dilation != (1, 1) or layer.group != 1:
-        return "it is no 3x3 filter with stride 1"
-    if w[0] < call.lanes or w[1] < call.lanes:
-        return f"C={w[1]}, M={w[0]}: too few channels to be worth the transforms"
-    _, _, oh, ow = call.shape("y")
-    tiles = tiles_of(call, M)
-    if min(call.shape("y")) == 0 or oh * ow < 0.6 * tiles * M * M:
-        return f"tiles of {M}x{M} fit {oh}x{ow} badly"
+    layer, w, tiles = call.layer, call.shape("w"), tiles_of(call, M)
+    if reason := unfit(call, M):
+        return reason
     weights = 2 * SIDE**2 * w[0] * w[1]
     if tiles < ROUND or (weights > MOST_WEIGHTS and tiles < 4 * ROUND):
         return f"{tiles} tiles are too few for {weights:,} bytes of transformed weights"

@@ -35,17 +35,9 @@ def serves(m: int):
     """The predicate of F(m × m, 3 × 3)."""
 
     def predicate(call: Call) -> bool | str:
-        layer, w = call.layer, call.shape("w")
-        if w[2:] != (3, 3) or layer.stride != (1, 1) or layer.dilation != (1, 1) or layer.group != 1:
-            return "it is no 3x3 filter with stride 1"
-        if w[0] < call.lanes or w[1] < call.lanes:
-            return f"C={w[1]}, M={w[0]}: too few channels to be worth the transforms"
-        _, _, oh, ow = call.shape("y")
-        tiles = tiles_of(call, m)
-        if oh * ow < 0.6 * tiles * m * m:
-            return f"tiles of {m}x{m} fit {oh}x{ow} badly"
-        if min(call.shape("y")) == 0:
-            return "there is nothing to compute"
+        w, tiles = call.shape("w"), tiles_of(call, m)
+        if reason := unfit(call, m):
+            return reason
         weights = 4 * (m + 2) ** 2 * w[0] * w[1]
         if weights > MOST_WEIGHTS[m] or tiles < 8:
             return f"{tiles} tiles are too few for {weights:,} bytes of transformed weights"
@@ -54,6 +46,18 @@ def serves(m: int):
         return serves_directly(call)
 
     return predicate
+
+
+def unfit(call: Call, m: int) -> str:
+    """Why F(m × m, 3 × 3) is not for a convolution, whatever its numbers are; '' if it may be."""
+    layer, w, (_, _, oh, ow) = call.layer, call.shape("w"), call.shape("y")
+    if w[2:] != (3, 3) or layer.stride != (1, 1) or layer.dilation != (1, 1) or layer.group != 1:
+        return "it is no 3x3 filter with stride 1"
+    if w[0] < call.lanes or w[1] < call.lanes:
+        return f"C={w[1]}, M={w[0]}: too few channels to be worth the transforms"
+    if min(call.shape("y")) == 0:
+        return "there is nothing to compute"
+    return f"tiles of {m}x{m} fit {oh}x{ow} badly" if oh * ow < 0.6 * tiles_of(call, m) * m * m else ""
 
 
 def tiles_of(call: Call, m: int) -> int:
