@@ -17,7 +17,7 @@ def bind(call: Call) -> dict:
 
 
 @kernel(Deconvolution, device="opencl", bind=bind)
-@written_in("spread.cl", "deconv.cl", number="float")
+@written_in("geometry.cl", "spread.cl", "deconv.cl", number="float")
 def deconv(
     x, w, b, y, c, h, width, m, oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group, items,
 ):  # fmt: skip

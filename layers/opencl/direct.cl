@@ -1,11 +1,6 @@
 // direct: one result of a convolution, summed up as its formula says. For one filter a channel, where neighbours among
 // the work-items read neighbours of x, and for weights that are computed.
 
-#define GEOMETRY \
-    int c, int h, int width, int m, int oh, int ow, int kh, int kw, int stride_h, int stride_w, int dilation_h, \
-    int dilation_w, int top, int left, int group
-#define GIVEN c, h, width, m, oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group
-
 #if HALVES
 #define WEIGHT(at, w) vload_half(at, w)
 #else

@@ -14,7 +14,7 @@ TO = {"int8": 0, "fp32": 1, "int32": 2}  # what a layer stores, as the .cl files
 INTEGERS = dict(number="int", HALVES=0, TO=0)
 
 
-@written_in("rounding.cl", "tile.cl", "requantize.cl", "quantized_conv.cl", **INTEGERS)
+@written_in("rounding.cl", "geometry.cl", "tile.cl", "requantize.cl", "quantized_conv.cl", **INTEGERS)
 def quantized_conv(
     x, w, b, multiplier, slope, residual, residual_zero, residual_multiplier, low, high, zero, y, c, h, width, m, oh,
     ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group, places, blocks, x_zero, size_x, size_y,
@@ -23,20 +23,15 @@ def quantized_conv(
     """Written in quantized_conv.cl."""
 
 
-@written_in("rounding.cl", "direct.cl", "requantize.cl", "quantized_direct.cl", **INTEGERS)
-def quantized_direct(
+@written_in(
+    "rounding.cl", "geometry.cl", "direct.cl", "spread.cl", "requantize.cl", "quantized_result.cl", SUM="direct",
+    **INTEGERS,
+)  # fmt: skip
+def quantized_result(
     x, w, b, multiplier, slope, residual, residual_zero, residual_multiplier, low, high, zero, y, c, h, width, m, oh,
     ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group, x_zero, items,
 ):  # fmt: skip
-    """Written in quantized_direct.cl."""
-
-
-@written_in("rounding.cl", "spread.cl", "requantize.cl", "quantized_deconv.cl", **INTEGERS)
-def quantized_deconv(
-    x, w, b, multiplier, slope, residual, residual_zero, residual_multiplier, low, high, zero, y, c, h, width, m, oh,
-    ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group, x_zero, items,
-):  # fmt: skip
-    """Written in quantized_deconv.cl."""
+    """Written in quantized_result.cl."""
 
 
 def limits(low: int, high: int, zero: int) -> dict[str, float]:
@@ -61,13 +56,12 @@ def bind_tile(tile: tuple[int, int, int]):
     return bind
 
 
-def bind_result(function):
-    def bind(call: Call) -> Stage:
-        bound = dict(x=call.flat("x"), w=call.flat("w"), y=call.flat("y"), items=prod(call.shape("y")))
-        to = TO[call.layer.to]
-        return Stage(bound | geometry(call) | rescaling(call), function=variant(function, TO=to))
-
-    return bind
+def bind_result(call: Call) -> Stage:
+    """One result a work-item: a convolution's, or a deconvolution's, which is summed up in another way."""
+    bound = dict(x=call.flat("x"), w=call.flat("w"), y=call.flat("y"), items=prod(call.shape("y")))
+    way = "spread" if call.layer.type == "QuantizedDeconvolution" else "direct"
+    function = variant(quantized_result, f"quantized_{way}", TO=TO[call.layer.to], SUM=way)
+    return Stage(bound | geometry(call) | rescaling(call), function=function)
 
 
 for _number, _tile in enumerate(TILES):
@@ -78,13 +72,8 @@ for _number, _tile in enumerate(TILES):
     kernel(QuantizedConvolution, **_options)(quantized_conv)
     kernel(QuantizedInnerProduct, **_options)(quantized_conv)
 kernel(
-    QuantizedConvolution, device="opencl", dtype="int8", bind=bind_result(quantized_direct), when=one_filter_a_channel,
-    score=8.0, name="depthwise",
-)(quantized_direct)  # fmt: skip
-for _layer in (QuantizedConvolution, QuantizedInnerProduct):
-    kernel(_layer, device="opencl", dtype="int8", bind=bind_result(quantized_direct), name="direct")(
-        quantized_direct
-    )
-kernel(QuantizedDeconvolution, device="opencl", dtype="int8", bind=bind_result(quantized_deconv))(
-    quantized_deconv
-)
+    QuantizedConvolution, device="opencl", dtype="int8", bind=bind_result, when=one_filter_a_channel, score=8.0,
+    name="depthwise",
+)(quantized_result)  # fmt: skip
+for _layer in (QuantizedConvolution, QuantizedInnerProduct, QuantizedDeconvolution):
+    kernel(_layer, device="opencl", dtype="int8", bind=bind_result, name="direct")(quantized_result)

@@ -1,11 +1,6 @@
 // spread: one result of a deconvolution: it gathers what the taps of its filters spread into it. A tap of y's place
 // comes from x where the stride divides. Weights lie as (channels, filters of a group, kh, kw).
 
-#define GEOMETRY \
-    int c, int h, int width, int m, int oh, int ow, int kh, int kw, int stride_h, int stride_w, int dilation_h, \
-    int dilation_w, int top, int left, int group
-#define GIVEN c, h, width, m, oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group
-
 number spread(
     __global const x_t *x, __global const w_t *w, int image, int out, int oy, int ox, int x_zero, GEOMETRY) {
     const int filters = m / group, g = out / filters, filter = out - g * filters;

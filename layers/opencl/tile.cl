@@ -18,11 +18,6 @@
 #define WEIGHTS(at, w) JOIN(convert_, row_t)(JOIN(vload, TM)(at, w))
 #endif
 
-#define GEOMETRY \
-    int c, int h, int width, int m, int oh, int ow, int kh, int kw, int stride_h, int stride_w, int dilation_h, \
-    int dilation_w, int top, int left, int group
-#define GIVEN c, h, width, m, oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group
-
 void tile(
     __global const x_t *x, __global const w_t *w, row_t *sums, int place, int places, int block, int blocks, int g,
     int x_zero, GEOMETRY) {
