@@ -125,7 +125,8 @@ def test_without_a_kernel_the_host_does_it():
         checks = check_layer(Host(), np.float32([[3, 1], [2, 2]]))
     finally:
         layers.discard("TestHost")
-    assert {(c.device, c.kernel) for c in checks} == {("cpu", "reference"), ("reference", "reference")}
+    assert {("cpu", "reference"), ("reference", "reference")} <= {(c.device, c.kernel) for c in checks}
+    assert {c.kernel for c in checks} == {"reference"}
 
 
 def test_a_check_prints_as_a_line():

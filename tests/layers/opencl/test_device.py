@@ -1,7 +1,6 @@
-"""The opencl device: the six calls, layers that run on the host in between, sessions side by side, and its errors."""
+"""The opencl device: nets on it, kernels of one's own, small chips, and its errors."""
 
 import sys
-import threading
 import warnings
 from pathlib import Path
 
@@ -13,9 +12,7 @@ from fbnet.engine.check import check_layer
 from fbnet.engine.device import devices
 from fbnet.engine.kernel import kernels
 from fbnet.engine.layer import Elementwise, layer, layers
-from fbnet.engine.plan import Plan
-from fbnet.layers.activation import ReLU, Sigmoid
-from fbnet.layers.concat import Concat
+from fbnet.layers.activation import Sigmoid
 from fbnet.layers.conv import Convolution
 from fbnet.layers.inner_product import InnerProduct
 from fbnet.layers.opencl import chip as chips
@@ -41,21 +38,6 @@ def close(got, wanted):
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_six_calls(some_chip):
-    plan = net().compile(device="opencl", shapes={"x": X.shape})
-    assert {s.kernel.split("/")[0] for s in plan.steps} == {"opencl"} and plan.target == some_chip.target
-    handle = OPENCL.init(plan)
-    for x in (X, X[:1], X):
-        OPENCL.prepare(handle, {"x": x.shape})
-        OPENCL.set_tensor(handle, "x", x)
-        OPENCL.forward(handle)
-        close(OPENCL.get_tensor(handle, "y"), net().forward(x=x)["y"])
-    OPENCL.destroy(handle)
-    OPENCL.destroy(handle)
-    with pytest.raises(DeviceError, match=r"^this session is not prepared, or is closed$"):
-        OPENCL.forward(handle)
-
-
 @pytest.fixture
 def odd_layer():
     """A layer for which no device has a kernel."""
@@ -71,27 +53,6 @@ def odd_layer():
     layers.discard("TestOdd")
 
 
-@pytest.mark.parametrize("place", ["first", "middle", "last", "alone"])
-def test_a_layer_without_a_kernel_runs_on_the_host(odd_layer, place):
-    chain = {
-        "first": [odd_layer, Sigmoid, ReLU],
-        "middle": [Sigmoid, odd_layer, Sigmoid],
-        "last": [Sigmoid, odd_layer],
-        "alone": [odd_layer],
-    }
-    made = [cls("x" if i == 0 else f"t{i - 1}", name=f"t{i}") for i, cls in enumerate(chain[place])]
-    made.append(Concat(f"t{len(made) - 1}", "x", name="y"))  # the input is wanted again at the end
-    mixed = Net(made, {"x": X.shape})
-    with pytest.warns(
-        HostFallback, match="TestOdd.* runs by its numpy reference: no kernel for TestOdd on opencl"
-    ):
-        plan = mixed.compile(device="opencl")
-    with plan.session() as session:
-        for x in (X, -X):
-            close(session.run({"x": x})["y"], mixed.forward(x=x)["y"])
-        assert len(OPENCL.time_steps(session._handle, 1)) == len(plan.steps)
-
-
 def test_a_layer_of_ones_own_has_an_expression_of_ones_own(odd_layer):
     kernel(odd_layer, device="opencl", split=(), bind=lambda call: dict(p=2.0, q=1.0, r=0.0, items=X.size))(
         expression("p * v + q")
@@ -101,32 +62,6 @@ def test_a_layer_of_ones_own_has_an_expression_of_ones_own(odd_layer):
         assert check.kernel == "opencl/fp32/TestOdd/elementwise"
     finally:
         kernels.discard("opencl/fp32/TestOdd/elementwise")
-
-
-def test_sessions_side_by_side():
-    plan = net().compile(device="opencl", shapes={"x": X.shape})
-    wrong = []
-
-    def work(x):
-        wanted = net().forward(x=x)["y"]
-        with plan.session() as session:
-            for _ in range(3):
-                if not np.allclose(session.run({"x": x})["y"], wanted, rtol=1e-5, atol=1e-6):
-                    wrong.append(x)
-
-    threads = [threading.Thread(target=work, args=(X * factor,)) for factor in (1, -2, 3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
-
-
-def test_a_plan_from_disk_runs():
-    plan = net().compile(device="opencl", shapes={"x": X.shape})
-    again = Plan.read(net(), memoryview(b"".join(map(bytes, plan.chunks()))))
-    with again.session() as session:
-        close(session.run({"x": X})["y"], net().forward(x=X)["y"])
 
 
 def test_a_walk_shows_every_layer():
@@ -173,21 +108,6 @@ def test_a_small_chip_gets_small_groups(some_chip, monkeypatch):
         DeviceError, match=r"^opencl/fp32/Softmax/softmax wants groups of \[2\] and 8 bytes, but "
     ):
         check_layer(Softmax(), x, device_names=["opencl"])
-
-
-def test_a_plan_for_another_chip_is_refused():
-    plan = net().compile(device="opencl")
-    object.__setattr__(plan, "target", "Mali-G31")
-    with pytest.raises(DeviceError, match=r"^this plan is for Mali-G31, but here is .*: compile it here$"):
-        plan.session()
-
-
-def test_an_input_that_nobody_set():
-    with (
-        net().compile(device="opencl").session() as session,
-        pytest.raises(DeviceError, match="nobody has set x: call set_tensor before forward"),
-    ):
-        session.forward()
 
 
 def test_no_memory(some_chip, monkeypatch):
