@@ -27,7 +27,6 @@ from fbnet.tools.zoo import fetched
 SAMPLES = 8
 LARGEST_SIDE = 224  # of an image that may have any size
 THREADS = (1, 2)
-OPTIONS = {"ppocr_v4_rec": {"shapes": {"x": (1, 3, 48, 320)}}}
 
 
 def body(name: str) -> Net:
@@ -36,8 +35,7 @@ def body(name: str) -> Net:
         net = fbnet.load(LENET / "lenet.fbnet")
     else:
         entry = next(e for e in ENTRIES if e.name == name)
-        options = entry.options | OPTIONS.get(name, {})
-        net = convert_with([fetched(name) / file for file in entry.model], **options)
+        net = convert_with([fetched(name) / file for file in entry.model], **entry.options)
     net = without_image_input(net)
     return fixed(net, {key: tuple(map(_size, spec.shape)) for key, spec in net.inputs.items()})
 

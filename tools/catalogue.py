@@ -169,7 +169,7 @@ ENTRIES = (
     _network("ppocr_v4_det", packages.PPOCR, "ch_PP-OCRv4_det_infer.onnx", "finds text, ONNX", "Apache-2.0",
              input="any size", model=("ch_PP-OCRv4_det_infer.onnx",)),
     _network("ppocr_v4_rec", packages.PPOCR, "ch_PP-OCRv4_rec_infer.onnx", "reads a line, ONNX", "Apache-2.0",
-             input="48 high", model=("ch_PP-OCRv4_rec_infer.onnx",)),
+             input="48 high", model=("ch_PP-OCRv4_rec_infer.onnx",), options={"shapes": {"x": ("N", 3, 48, "W")}}),
     _network("ppocr_v2_cls", packages.PPOCR, "ch_ppocr_mobile_v2.0_cls_infer.onnx",
              "tells whether a line is upside down, ONNX", "Apache-2.0",
              input="48x192", model=("ch_ppocr_mobile_v2.0_cls_infer.onnx",)),
