@@ -23,7 +23,8 @@ from .winograd import ROUND, next_tile, odd, size_of_chunk, tiles_of, unfit
 from .words import FINISH, dot_pairs, filled, to_places
 
 M, SIDE = 4, 6  # outputs and inputs of a tile, each way
-MOST_WEIGHTS = 8 << 20  # bytes, if they are read for a few tiles only
+FEW = 4  # tiles: below, reading the weights takes longer than multiplying by them
+MOST_WEIGHTS = 8 << 20  # bytes, if they are read for few tiles only where the other way is fast
 
 # numbers of a variant
 ROWS, VECTORS = 6, 2  # of the product's tile
@@ -36,17 +37,22 @@ def serves(call: Call) -> bool | str:
     if reason := unfit(call, M):
         return reason
     weights = 2 * SIDE**2 * w[0] * w[1]
-    if tiles < ROUND or (weights > MOST_WEIGHTS and tiles < 4 * ROUND):
+    if tiles < FEW or (call.dots == 4 and (tiles < ROUND or (weights > MOST_WEIGHTS and tiles < 4 * ROUND))):
         return f"{tiles} tiles are too few for {weights:,} bytes of transformed weights"
     if (told := serves_directly(call)) is not True:
         return told
-    sizes, furthest = (
-        np.abs(call.constants["w"].astype(np.int64)),
-        max(layer.x_zero + 128, 127 - layer.x_zero),
-    )
-    if sizes.max() > 255 or furthest * sizes.sum((1, 2, 3)).max() >= MOST:
+    if np.abs(call.constants["w"].astype(np.int64)).max() > 255:
+        return "its weights do not fit int16 once they are transformed"
+    if largest_sum(call.constants["w"], layer.x_zero) >= MOST:
         return "its sums could be 2**25 or more"
     return True
+
+
+def largest_sum(w: np.ndarray, x_zero: int) -> int:
+    """How far from 0 a sum of products of int8 less x_zero can be, before the bias."""
+    below, above = x_zero + 128, 127 - x_zero
+    up, down = (np.maximum(sign * w.astype(np.int64), 0).sum((1, 2, 3)) for sign in (1, -1))
+    return int(max((above * up + below * down).max(), (above * down + below * up).max()))
 
 
 def bind(call: Call) -> Stage:

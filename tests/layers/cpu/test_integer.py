@@ -9,6 +9,7 @@ from fbnet.engine.compile import compile_net
 from fbnet.engine.device import devices
 from fbnet.engine.net import Net
 from fbnet.layers.concat import Concat
+from fbnet.layers.cpu.quantized_winograd import largest_sum
 from fbnet.layers.layout import Reorder
 from fbnet.layers.quantize import Dequantize, Quantize, Requantize
 from fbnet.layers.quantized import QuantizedConvolution, QuantizedEltwise, QuantizedPooling
@@ -125,9 +126,17 @@ def test_winograd_at_its_limit():
     """Just below 2**25 a sum is exact; what could be more is left to the other kernel."""
     lanes = devices["cpu"].lanes
     x, w = np.full((1, 256, 16, 16), -128, np.int8), np.full((lanes, 256, 3, 3), 57, np.int8)
+    w[1] = -w[0]
+    w[2, ::2] = 113
+    w[2, 1::2] = 0
     bias, multiplier = np.zeros(lanes, np.int32), np.ones(lanes, np.float32)
     layer = QuantizedConvolution(scale=1.0, x_zero=127, pad=(1, 1, 1, 1), to="int32")
     assert 2**25 - 2**17 < 255 * 57 * 256 * 9 < 2**25
     for weights, kernels in ((w, {"sums", "winograd4"}), (w + np.int8(1), {"sums"})):
         checks = check_layer(layer, x, weights, bias, multiplier, device_names=["cpu"], tolerance=0)
         assert {check.kernel.split("/")[-1] for check in checks} == kernels
+    for x_zero in (-128, -1, 0, 127):
+        few = whole(2, 3, 3, 3)
+        xs = np.where(few > 0, np.int8(127), np.int8(-128)), np.where(few > 0, np.int8(-128), np.int8(127))
+        sums = [((x.astype(int) - x_zero) * few).sum((1, 2, 3)) for x in xs]
+        assert largest_sum(few, x_zero) == np.abs(sums).max()
