@@ -13,17 +13,20 @@ from fbnet.tools.main import main
 QUICK = smallest(all_cases())
 
 
-@pytest.mark.parametrize("name", ["reference", "cpu", "npu", "opencl"])
+@pytest.mark.parametrize("name", ["reference", "cpu", "npu", "opencl", "cuda"])
 def test_every_layer_in_every_dtype(name, monkeypatch):
     if name == "opencl":
         pytest.importorskip("pyopencl")
-        monkeypatch.setenv("FBNET_OPENCL", "" if devices[name].available() else "oclgrind")
+    if not devices[name].available():
+        monkeypatch.setenv(
+            *{"opencl": ("FBNET_OPENCL", "oclgrind"), "cuda": ("NUMBA_ENABLE_CUDASIM", "1")}[name]
+        )
     rows = check_device(name, QUICK)
     ours = {name for name in layers if layers.owner(name).startswith("fbnet.layers.")}
     assert {row.layer for row in rows} == ours and {"fp32", "fp16", "int8"} <= {row.dtype for row in rows}
     assert all(row.error == 0 for row in rows if row.dtype == "int8")
     computed = [row for row in rows if row.kernel not in ("", "host", "refused")]
-    assert len(computed) >= {"reference": 0, "cpu": 150, "npu": 8, "opencl": 85}[name]
+    assert len(computed) >= {"reference": 0, "cpu": 150, "npu": 8, "opencl": 85, "cuda": 60}[name]
 
 
 @pytest.fixture
