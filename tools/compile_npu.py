@@ -70,7 +70,7 @@ def left(cut: Cut) -> dict[str, str]:
 
 def facts(written: Written) -> dict[str, object]:
     """What was made, for programs."""
-    t = written.timing
+    t, (once, apart) = written.timing, bounds(written)
     return {
         "file": str(written.path),
         "bytes": written.path.stat().st_size,
@@ -79,26 +79,30 @@ def facts(written: Written) -> dict[str, object]:
         "cycles": t.cycles,
         "array_cycles": t.array,
         "bus_cycles": t.bus,
-        "macs": t.macs,
-        "utilisation": t.utilisation,
+        "macs": macs(written),
+        "computed_macs": t.macs,
+        "utilisation": macs(written) / t.peak if t.peak else 0.0,
         "dram_bytes": dict(t.traffic),
-        "least_dram_bytes": least(written),
+        "least_dram_bytes": once,
+        "least_layer_by_layer": apart,
     }
 
 
-def least(written: Written) -> int:
-    """What any program moves that computes layer after layer: weights, inputs and outputs once; and what is larger than
-    the buffer out and in again."""
+def macs(written: Written) -> int:
+    """Multiply-adds of the layers for one image; the program may compute rows at the edges of tiles again."""
+    net, shapes = written.segment.net, written.segment.shapes
+    specs = net.specs({name: (1, *shape[1:]) for name, shape in shapes.items()})
+    return sum(layer.macs(*[specs.get(name) for name in layer.inputs]) for layer in net.layers)
+
+
+def bounds(written: Written) -> tuple[int, int]:
+    """The least bytes over the bus: weights, inputs and outputs once; and if every layer were computed before the next,
+    so that what is larger than the buffer goes out and comes in again."""
     net, program = written.segment.net, written.program
-    specs = net.specs(written.segment.shapes)
-    made = [specs[name] for layer in net.layers for name in layer.outputs if name not in net.outputs]
-    large = [
-        2 * spec.nbytes // spec.shape[0]
-        for spec in made
-        if spec.nbytes // spec.shape[0] > program.machine.activations
-    ]
-    ends = [end.nbytes for end in (*program.inputs, *program.outputs)]
-    return len(program.image) + sum(ends) + sum(large)
+    specs = net.specs({name: (1, *shape[1:]) for name, shape in written.segment.shapes.items()})
+    sizes = [specs[name].nbytes for layer in net.layers for name in layer.outputs if name not in net.outputs]
+    once = len(program.image) + sum(end.nbytes for end in (*program.inputs, *program.outputs))
+    return once, once + sum(2 * size for size in sizes if size > program.machine.activations)
 
 
 def show(made: Sequence[Written], host: Mapping[str, str]) -> None:
@@ -113,8 +117,12 @@ def show(made: Sequence[Written], host: Mapping[str, str]) -> None:
         size = f"{len(program.commands)} commands, {written.path.stat().st_size:,} bytes"
         busy = f"of which the array computes {t.array:,} and the bus moves {t.bus:,}"
         say(f"{len(written.segment.net)} layers, {size}; {t.cycles:,} cycles an image, {busy}")
-        say(f"{t.macs:,} multiply-adds, {100 * t.utilisation:.1f} % of what the array could do in this time")
+        used = 100 * macs(written) / t.peak if t.peak else 0
+        say(f"{macs(written):,} multiply-adds, {used:.1f} % of what the array could do in this time")
         rows = [[kind, f"{nbytes:,}"] for kind, nbytes in t.traffic.items()]
-        table(["DRAM", ">bytes"], [*rows, ["all", f"{t.dram_bytes:,}"], ["at least", f"{least(written):,}"]])
+        rows.append(["all", f"{t.dram_bytes:,}"])
+        names = "weights, inputs, outputs once", "and one layer after the other"
+        rows += [[name, f"{nbytes:,}"] for name, nbytes in zip(names, bounds(written), strict=True)]
+        table(["DRAM", ">bytes"], rows)
     if host:
         table(["left to the host", "why"], [[layer, why] for layer, why in host.items()])

@@ -13,8 +13,8 @@ import numpy as np
 
 from .commands import Conv, Load, Loadw, Store
 from .fields import Command
-from .tiling import ALIGN, Tiling, x_rows
-from .works import Flat, Move, Ref, Window, Work
+from .tiling import Tiling, chain_rows, x_rows
+from .works import Chain, Flat, Move, Ref, Window, Work
 
 
 @dataclass(frozen=True)
@@ -70,22 +70,30 @@ def emit(
 ) -> list[Command]:
     """All commands of a work."""
     if isinstance(work, Window):
-        return _Window(work, tiling, where, slots, weights).commands()
-    return (
-        _flat(work, tiling, where, slots, weights)
-        if isinstance(work, Flat)
-        else _move(work, tiling, where, slots)
-    )
+        return _Window(work, tiling, where, slots, weights, []).commands()
+    if isinstance(work, Chain):
+        return _chain(work, tiling, where, slots, weights)
+    if isinstance(work, Flat):
+        return _flat(work, tiling, where, slots, weights)
+    return _move(work, tiling, where, slots)
 
 
 class _Window:
     """A window's commands as they are made."""
 
-    def __init__(self, work: Window, tiling: Tiling, where: Mapping[str, At], slots: Slots, weights: Weights):
+    def __init__(
+        self,
+        work: Window,
+        tiling: Tiling,
+        where: Mapping[str, At],
+        slots: Slots,
+        weights: Weights,
+        made: list[Command],
+    ):
         self.work, self.tiling, self.slots, self.weights = work, tiling, slots, weights
         self.x, self.y = (_at(ref, where) for ref in (work.x, work.y))
         self.residual = _at(work.residual, where) if work.residual else None
-        self.made: list[Command] = []
+        self.made = made
         self.images: dict[int, tuple[int, int]] = {}  # part -> where in the image, and bytes
 
     def commands(self) -> list[Command]:
@@ -99,25 +107,24 @@ class _Window:
         loaded: dict = {}
         w = 0
         for part, tile in order:
-            if self.work.w is not None and in_buffer != part:
-                w, in_buffer = self._load_weights(part), part
+            if in_buffer != part:
+                w, in_buffer = self.load_weights(part), part
+            rows = min(self.tiling.rows, self.work.height - tile)
             key = tile if self.work.dense else (part, tile)
             if key not in loaded:
-                loaded = {key: self._load_x(part, tile)}
-            self._compute(part, tile, w, loaded[key])
+                loaded = {key: self.load_x(part, tile, rows)}
+            self.compute(part, tile, rows, w, loaded[key])
         return self.made
 
     def _outputs(self, part: int) -> int:
         return min(self.tiling.part, self.work.outputs - part)
 
-    def _rows(self, tile: int) -> int:
-        return min(self.tiling.rows, self.work.height - tile)
-
-    def _load_weights(self, part: int) -> int:
-        """Weights, and behind them parameters, of one part; returns their address."""
+    def load_weights(self, part: int) -> int:
+        """Weights, and behind them parameters, of one part; returns their address. 0 if there are none."""
+        if self.work.w is None:
+            return 0
         if part not in self.images:
             rows = slice(part, part + self._outputs(part))
-            assert self.work.w is not None
             data = b"".join(
                 np.ascontiguousarray(a[rows]).tobytes() for a in (self.work.w, *self.work.parameters)
             )
@@ -126,7 +133,7 @@ class _Window:
         self.made.append(command)
         return command.chip
 
-    def _load_x(self, part: int, tile: int) -> dict[str, int]:
+    def load_x(self, part: int, tile: int, rows: int) -> dict[str, int]:
         """The fields of the command that say where the input's rows are, after they are there."""
         c, work = self.work.command, self.work
         share = 1 if work.dense else work.outputs // c.channels
@@ -135,15 +142,18 @@ class _Window:
         plane = c.height * c.width
         if self.x.resident:
             return dict(x=self.x.address + first_channel * plane, x_row=0, x_rows=c.height, x_plane=plane)
-        first, end = x_rows(work, tile, self._rows(tile))
+        first, end = x_rows(work, tile, rows)
         run, slot = (end - first) * c.width, self.slots.take(0)
         dram = self.x.address + first_channel * plane + first * c.width
         self.made.append(Load(**_box(run, dram, slot, [(channels, plane, run)])))
         return dict(x=slot, x_row=first, x_rows=end - first, x_plane=run)
 
-    def _compute(self, part: int, tile: int, w: int, x: dict[str, int]) -> None:
+    def compute(
+        self, part: int, tile: int, rows: int, w: int, x: dict[str, int], y: dict[str, int] | None = None
+    ) -> None:
+        """`rows` output rows from `tile` on; into y, if that says where, else where the output lies."""
         work, c = self.work, self.work.command
-        outputs, rows = self._outputs(part), self._rows(tile)
+        outputs = self._outputs(part)
         row, plane = c.y_width * work.item, work.height * c.y_width * work.item
         offset = part * plane + tile * row
         fields: dict[str, int] = dict(x) | dict(y_row=tile, y_rows=rows)
@@ -154,6 +164,9 @@ class _Window:
             fields["channels"] = outputs // (work.outputs // c.channels)
         if self.residual is not None:
             fields |= self._load_residual(outputs, rows, offset // work.item)
+        if y is not None:
+            self.made.append(replace(c, **fields, **y))
+            return
         slot = self.y.address + offset if self.y.resident else self.slots.take(1)
         fields |= dict(y=slot, y_plane=plane if self.y.resident else rows * row)
         self.made.append(replace(c, **fields))
@@ -170,6 +183,28 @@ class _Window:
         slot = self.slots.take(2)
         self.made.append(Load(**_box(run, residual.address + offset, slot, [(outputs, plane, run)])))
         return dict(residual=slot, residual_plane=run)
+
+
+def _chain(
+    work: Chain, tiling: Tiling, where: Mapping[str, At], slots: Slots, weights: Weights
+) -> list[Command]:
+    """Tile by tile, all stages in a row; each reads from the slot of the one before."""
+    made: list[Command] = []
+    between = {stage.y.tensor: At(False, 0) for stage in work.stages[:-1]}  # in slots: 3, 4, ...
+    stages = [
+        _Window(stage, Tiling(stage.outputs), {**where, **between}, slots, weights, made)
+        for stage in work.stages
+    ]
+    loaded = [stage.load_weights(0) for stage in stages]
+    for start in range(0, work.stages[-1].height, tiling.rows):
+        rows = chain_rows(work, start, min(tiling.rows, work.stages[-1].height - start))
+        x = stages[0].load_x(0, *rows[0])
+        for number, (stage, w, (row, count)) in enumerate(zip(stages[:-1], loaded, rows, strict=False)):
+            plane, slot = count * stage.work.command.y_width, slots.take(3 + number)
+            stage.compute(0, row, count, w, x, dict(y=slot, y_plane=plane))
+            x = dict(x=slot, x_row=row, x_rows=count, x_plane=plane)
+        stages[-1].compute(0, *rows[-1], loaded[-1], x)
+    return made
 
 
 def _flat(
@@ -230,6 +265,3 @@ def _box(run: int, dram: int, chip: int, axes: list[tuple[int, int, int]]) -> di
     axes = [(1, 0, 0)] * (3 - len(axes)) + axes
     count, dram_step, chip_step = zip(*axes, strict=True)
     return dict(run=run, dram=dram, chip=chip, count=count, dram_step=dram_step, chip_step=chip_step)
-
-
-__all__ = ["ALIGN", "At", "Slots", "Weights", "emit"]

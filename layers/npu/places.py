@@ -14,10 +14,11 @@ from ...engine.layer import Layer
 from ...engine.memory import Block, arrange
 from ...engine.net import Net
 from ...engine.tensor import Spec
+from .chain import chained
 from .emit import At
 from .machine import Machine
 from .tiling import Tiling, tiling_of
-from .works import Flat, Move, Ref, Window, Work
+from .works import Move, Ref, Work, operands
 
 Specs = Mapping[str, Spec]
 
@@ -45,6 +46,11 @@ def place(net: Net, works: Sequence[tuple[Layer, Sequence[Work]]], specs: Specs,
     """Where everything lies. Raises Unplaceable with the layer's name."""
     roots, left = share(net, works, specs)
     chip = _fitted(net, left, roots, specs, machine)
+    joined = chained(net, left, roots, set(chip.blocks), chip.tilings, chip.low, machine)
+    if len(joined) < len(left):
+        other = _fitted(net, joined, roots, specs, machine)
+        if other.cycles < chip.cycles:
+            chip, left = other, joined
     dram = {name: block for name, block in _lives(net, left, roots, specs).items() if name not in chip.blocks}
     size = arrange(list(dram.values()))
     where = {name: At(True, block.offset) for name, block in chip.blocks.items()}
@@ -100,13 +106,6 @@ def _lives(net: Net, works: Sequence[Work], roots: Mapping[str, Ref], specs: Spe
         used(name, -1)
         used(name, len(works))
     return lives
-
-
-def operands(work: Work) -> tuple[Ref, ...]:
-    """The tensors of a work, in the order of a Tiling's slots."""
-    if isinstance(work, Window):
-        return (work.x, work.y, *([work.residual] if work.residual else []))
-    return (*work.xs, work.y) if isinstance(work, Flat) else (work.x, work.y)
 
 
 @dataclass

@@ -7,16 +7,15 @@ while the array works on the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from .commands import Conv
 from .cost import cycles
 from .machine import Machine
 from .touch import parameter_bytes
 from .verify import rows_for
-from .works import Flat, Move, Window, Work
+from .works import Chain, Flat, Move, Window, Work
 
 ALIGN = 64
 
@@ -26,7 +25,7 @@ class Tiling:
     """How a work is cut.
 
     part         output channels of a piece; of a Flat work numbers, of a Move runs of its first axis
-    rows         output rows of a piece
+    rows         output rows of a piece; of a Chain the last stage's
     parts_first  every tile of a part before the next part: weights are read once, the input once for each part
     slots        bytes of the slots of x, y and residual (or of each operand), 0 for one that stays in the buffer
     cycles       about how long it takes
@@ -45,17 +44,16 @@ class Tiling:
         return sum(size * count for size, count in zip(self.slots, self.counts, strict=True))
 
 
-@lru_cache(maxsize=1 << 14)
 def tiling_of(work: Work, resident: tuple[bool, ...], room: int, machine: Machine) -> Tiling | None:
-    """The fastest way to cut a work in so much room; None if there is none.
+    """The fastest way to cut a work in so much room; None if there is none. Kept on the work.
 
     resident  of each operand (x, y, residual; or inputs, then the output): it stays in the buffer
     """
-    if isinstance(work, Move):
-        return _move(work, room, machine)
-    found = _windows(work, resident, machine) if isinstance(work, Window) else _flats(work, resident, machine)
-    fitting = [tiling for tiling in found if tiling.room <= room]
-    return min(fitting, key=lambda t: t.cycles, default=None)
+    kept = vars(work).setdefault("_tilings", {})
+    key = resident, machine
+    if key not in kept:
+        kept[key] = sorted(_ways[type(work)](work, resident, machine), key=lambda tiling: tiling.cycles)
+    return next((tiling for tiling in kept[key] if tiling.room <= room), None)
 
 
 def x_rows(work: Window, row: int, rows: int) -> tuple[int, int]:
@@ -73,14 +71,13 @@ def weight_bytes(work: Window, outputs: int) -> int:
     return outputs * work.w.shape[1] + parameter_bytes(outputs, len(work.parameters) > 2)
 
 
-@lru_cache(maxsize=1 << 12)
-def _windows(work: Window, resident: tuple[bool, ...], m: Machine) -> tuple[Tiling, ...]:
-    return tuple(
+def _windows(work: Window, resident: tuple[bool, ...], m: Machine) -> list[Tiling]:
+    return [
         _window(work, part, rows, order, resident, m)
         for part in _parts(work, m)
         for rows in _rows(work)
         for order in ((True, False) if part < work.outputs and rows < work.height else (False,))
-    )
+    ]
 
 
 def _parts(work: Window, m: Machine) -> Iterator[int]:
@@ -151,8 +148,7 @@ def _window(
     return Tiling(part, rows, parts_first, slots, counts, max(busy, bus) + ends)
 
 
-@lru_cache(maxsize=1 << 12)
-def _flats(work: Flat, resident: tuple[bool, ...], m: Machine) -> tuple[Tiling, ...]:
+def _flats(work: Flat, resident: tuple[bool, ...], m: Machine) -> list[Tiling]:
     size, streamed = work.command.size, len(resident) - sum(resident)
     unit = getattr(work.command, "repeat", 1)
     found = []
@@ -168,22 +164,82 @@ def _flats(work: Flat, resident: tuple[bool, ...], m: Machine) -> tuple[Tiling, 
         ends = sum(slots) / m.bus
         found.append(Tiling(part, 1, False, slots, (count,) * len(slots), max(busy, bus) + ends))
         pieces *= 2
-    return tuple(found)
+    return found
 
 
-def _move(work: Move, room: int, m: Machine) -> Tiling | None:
-    """As many runs of the first axis at a time as fit twice."""
+def _moves(work: Move, resident: tuple[bool, ...], m: Machine) -> list[Tiling]:
+    """So many runs of the first axis at a time; both ends are in DRAM."""
     count, *_ = work.axes[0] if work.axes else (1,)
     inner = work.run
     for n, *_ in work.axes[1:]:
         inner *= n
-    part = min(count, room // 2 // _aligned(inner)) if inner else 0
-    if not part:
-        return None
-    size = _aligned(part * inner)
-    runs = count * inner // work.run
-    time = 2 * (runs * -(-work.run // m.bus) + -(-count // part) * m.start)
-    return Tiling(part, 1, False, (size,), (2 if part < count else 1,), time)
+    found = []
+    pieces = 1
+    while pieces <= count:
+        part = -(-count // pieces)
+        runs = count * inner // work.run
+        time = 2 * (runs * -(-work.run // m.bus) + -(-count // part) * m.start)
+        found.append(Tiling(part, 1, False, (_aligned(part * inner),), (2 if part < count else 1,), time))
+        pieces *= 2
+    return found
+
+
+def chain_rows(work: Chain, row: int, rows: int) -> list[tuple[int, int]]:
+    """Of each stage the first output row, and how many, that so many of the last one's are made of."""
+    found = [(row, rows)]
+    for stage in reversed(work.stages[1:]):
+        first, end = x_rows(stage, *found[0])
+        found.insert(0, (first, end - first))
+    return found
+
+
+def _chains(work: Chain, resident: tuple[bool, ...], m: Machine) -> list[Tiling]:
+    """Tiles of rows; every stage's weights are in the buffer all the time.
+
+    slots  x, y, residual, and one for what lies behind each stage but the last
+    """
+    weights = sum(_aligned(weight_bytes(stage, stage.outputs)) for stage in work.stages)
+    if weights > m.weights // 2:
+        return []
+    first, last = work.stages[0], work.stages[-1]
+    there = (*resident, True)[:3]
+    found = []
+    for rows in _rows(last):
+        tiles = [chain_rows(work, row, min(rows, last.height - row)) for row in range(0, last.height, rows)]
+        most = [max(count for _, count in stage) for stage in zip(*tiles, strict=True)]
+        sizes = [
+            n * stage.outputs * stage.command.y_width * stage.item
+            for n, stage in zip(most, work.stages, strict=True)
+        ]
+        reads = [x_rows(first, *tile[0]) for tile in tiles]
+        row = first.command.channels * first.command.width
+        x = max(end - start for start, end in reads) * row
+        ends = [
+            0 if t else _aligned(n)
+            for t, n in zip(there, (x, sizes[-1], sizes[-1] // last.item), strict=True)
+        ]
+        count = 2 if len(tiles) > 1 else 1
+        busy = sum(
+            cycles(replace(stage.command, y_rows=n), m)
+            for tile in tiles
+            for (_, n), stage in zip(tile, work.stages, strict=True)
+        )
+        y = last.outputs * last.height * last.command.y_width
+        moved = [sum(end - start for start, end in reads) * row, y * last.item, y]
+        bus = sum(n for n, t in zip(moved, there, strict=True) if not t)
+        time = (weights + bus) / m.bus + (len(work.stages) + len(tiles) * there.count(False)) * m.start
+        slots = (*ends, *map(_aligned, sizes[:-1]))
+        counts = (count,) * 3 + (1,) * (len(sizes) - 1)
+        found.append(Tiling(last.outputs, rows, False, slots, counts, max(busy, time) + sum(ends) / m.bus))
+    return found
+
+
+_ways: dict[type, Callable[..., list[Tiling]]] = {
+    Window: _windows,
+    Flat: _flats,
+    Move: _moves,
+    Chain: _chains,
+}
 
 
 def _aligned(nbytes: int) -> int:

@@ -27,7 +27,7 @@ class Timing:
 
     cycles   from the first command's begin to the last one's end
     array    cycles in which the array computes; bus: in which something is transferred
-    macs     multiply-adds;  peak: as many as the array could do in `cycles`
+    macs     multiply-adds, with those computed twice;  peak: as many as the array could do in `cycles`
     traffic  bytes over the bus: weights, inputs, outputs, activations, commands
     layers   layer -> [cycles of the array, cycles of the bus, multiply-adds, bytes], where it is known
     """

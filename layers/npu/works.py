@@ -89,7 +89,44 @@ class Move:
     axes: tuple[tuple[int, int, int], ...] = field(default=())
 
 
-Work = Window | Flat | Move
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Windows of which each reads what the one before wrote, and nobody else does: computed tile by tile, all in a row.
+
+    What lies between them is never whole, and never leaves the buffer. Only the last may have a residual.
+    """
+
+    stages: tuple[Window, ...]
+
+    @property
+    def layer(self) -> str:
+        return self.stages[-1].layer
+
+    @property
+    def x(self) -> Ref:
+        return self.stages[0].x
+
+    @property
+    def y(self) -> Ref:
+        return self.stages[-1].y
+
+    @property
+    def residual(self) -> Ref | None:
+        return self.stages[-1].residual
+
+
+Work = Window | Flat | Move | Chain
+
+
+def operands(work: Work) -> tuple[Ref, ...]:
+    """The tensors of a work, in the order in which tilings speak of them: what it reads, what it writes, a residual."""
+    if isinstance(work, Flat):
+        return (*work.xs, work.y)
+    if isinstance(work, Move) or work.residual is None:
+        return (work.x, work.y)
+    return (work.x, work.y, work.residual)
+
+
 Maker = Callable[[Layer, Specs, Constants], Sequence[Work]]
 _makers: dict[str, Maker] = {}
 

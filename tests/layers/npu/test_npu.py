@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fbnet import CompileError, DeviceError, FileError, Net, load
@@ -47,7 +49,7 @@ def test_every_layer_is_the_reference(cases, run, tiny_chip, small):
         assert not differing(run(program, given, chip), net.forward(**given)), case
         seen.add(case.layer.type)
         loads += sum(isinstance(command, Load) for command in program.commands)
-    assert len(seen) == 11 and loads > (500 if small else 50)
+    assert len(seen) == 11 and loads > (400 if small else 50)
     expected = ("its weights are int16", "its axis is 2", "meet otherwise than as an image and its gate")
     others = [text for text in refusals if not any(why in text for why in expected)]
     assert len(others) <= 3 * small, others
@@ -61,15 +63,37 @@ def test_a_net_stays_in_the_buffers_or_is_cut(branched, run, tiny_chip):
         assert not differing(run(program, x, chip), wanted)
         found = timing(program)
         assert max(found.array, found.bus) <= found.cycles < found.array + found.bus
-        assert found.macs == sum(
-            layer.macs(*[branched.specs({"x": (1, 5, 23, 27)}).get(i) for i in layer.inputs])
-            for layer in branched
-        )
+        specs = branched.specs({"x": (1, 5, 23, 27)})
+        macs = sum(layer.macs(*[specs.get(name) for name in layer.inputs]) for layer in branched)
+        assert found.macs == macs if chip is CHIP else found.macs >= macs
         amounts.append(found.traffic)
     most, least = amounts[1], amounts[0]
     # what is joined twice goes through DRAM: s is written and read, sum written, three copies made, and all of it read
     assert least["activations"] == 7 * 48 * 42 and least["outputs"] == 40
     assert most["activations"] > least["activations"] and least["weights"] <= len(program.image)
+
+
+def test_what_is_too_large_is_computed_in_a_row(branched, run):
+    """Wide, one filter a channel, narrow, plus x: what is between is four times the buffer, and never leaves it."""
+    chip = replace(CHIP, activations=16 << 10)
+    b, d, e = (branched[name] for name in "bde")
+    w = {name: branched.constants[name].data for layer in (b, d, e) for name in layer.inputs[1:4]}
+    wide = b.replace(name="wide", inputs=("x", *b.inputs[1:4]), outputs=("wide",))
+    deep = d.replace(name="deep", group=40, stride=(2, 2), inputs=("wide", *d.inputs[1:4]), outputs=("deep",))
+    thin = e.replace(name="thin", inputs=("deep", *e.inputs[1:4], "", "r"), outputs=("thin",))
+    cut = {name: w[name][:40] for name in d.inputs[1:4]} | {e.inputs[1]: w[e.inputs[1]][:, :40].copy()}
+    spec = branched.inputs["x"]
+    inputs = {"x": spec.replace(shape=(1, 12, 40, 41)), "r": spec.replace(shape=(1, 48, 20, 21))}
+    net = Net([wide, deep, thin], inputs, w | cut)
+    random = np.random.default_rng(6)
+    given = {name: random.integers(-128, 128, s.shape).astype(np.int8) for name, s in inputs.items()}
+    program = assemble(net, machine=chip)
+    found = timing(program)
+    assert net.specs()["wide"].nbytes > 4 * chip.activations and "activations" not in found.traffic
+    assert not differing(run(program, given, chip), net.forward(**given))
+    specs = net.specs()
+    macs = sum(layer.macs(*[specs.get(name) for name in layer.inputs]) for layer in net)
+    assert macs < found.macs < 2 * macs  # rows at the edges of tiles are computed again
 
 
 def test_lenet_is_the_cpus(tmp_path):
