@@ -22,7 +22,7 @@ from pathlib import Path
 import fbnet
 import numpy as np
 from fbnet.engine.part import pieces
-from fbnet.engine.quantize import quantize_net
+from fbnet.engine.quantize.front import quantize_net
 from fbnet.engine.quantize.quality import Quality, answers, judged_outputs, quality
 from fbnet.engine.quantize.samples import body_index, body_samples
 from fbnet.formats.ends import without_image_input

@@ -216,7 +216,7 @@ class Net:
 
         Raises InputError, NetError, QuantizationError.
         """
-        from .quantize import quantize_net
+        from .quantize.front import quantize_net
 
         return quantize_net(self, samples, method, **wishes).net
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from .errors import RegistryError, did_you_mean
@@ -82,6 +81,8 @@ def load_plugins() -> None:
     """Import every entry point of the group `fbnet.plugins`, once a process. Raises RegistryError."""
     global _plugins
     if _plugins is None:
+        from importlib.metadata import entry_points  # here, as it takes longer to import than all registries
+
         _plugins = []  # set first: a plug-in that looks a name up must not come back here
         for point in entry_points(group="fbnet.plugins"):
             try:

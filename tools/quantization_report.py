@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..engine.errors import InputError
-from ..engine.quantize import Made
 from ..engine.quantize.quality import tensor_errors
+from ..engine.quantize.quantizer import Made
 from ..engine.quantize.ranges import Histogram
 
 BARS = 40  # of a histogram

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from ..engine.errors import QuantizationError
-from ..engine.quantize import METHODS, Made, quantize_net
+from ..engine.quantize.front import METHODS, quantize_net
+from ..engine.quantize.quantizer import Made
 from ..formats.ends import reads_pixels
 from .dataset import dataset_files, read_right_classes, read_samples
 from .model import open_model

@@ -75,7 +75,9 @@ def test_plug_ins_are_loaded_once_and_only_for_unknown_names(colours, monkeypatc
             assert "nobody" not in colours  # a plug-in may look things up itself
 
     monkeypatch.setattr(module, "_plugins", None)
-    monkeypatch.setattr(module, "entry_points", lambda group: [Point()] * (group == "fbnet.plugins"))
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points", lambda group: [Point()] * (group == "fbnet.plugins")
+    )
     assert colours["red"] == 1 and not loaded
     assert colours["mauve"] == 7 and "unknown" not in colours
     assert loaded == [1]
@@ -106,7 +108,7 @@ def test_a_plug_in_that_cannot_be_imported_is_named(colours, monkeypatch):
             raise ImportError("no module named 'pigment'")
 
     monkeypatch.setattr(module, "_plugins", None)
-    monkeypatch.setattr(module, "entry_points", lambda group: [Point()])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Point()])
     with pytest.raises(
         RegistryError, match=r"plug-in mauve.paint cannot be imported: ImportError: no module named"
     ):

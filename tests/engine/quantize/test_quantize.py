@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from fbnet import InputError, Net, NetError, Plan, QuantizationError, RegistryError
 from fbnet.engine.layer import layers
-from fbnet.engine.quantize import quantize_net, quantizer
+from fbnet.engine.quantize import quantizer
 from fbnet.engine.quantize import samples as samples_module
 from fbnet.engine.quantize.budget import Budget, Candidate, back_to_float
 from fbnet.engine.quantize.correction import adapted
+from fbnet.engine.quantize.front import quantize_net
 from fbnet.engine.quantize.quality import Quality, seconds_of, tensor_errors
 
 L = layers
