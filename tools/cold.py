@@ -108,7 +108,7 @@ def _one(engine: str, words: list[str], folder: Path) -> tuple[float, float]:
     program = _START + PROGRAMS[engine] + _END
     done = subprocess.run(
         [sys.executable, "-c", program, repr(time.time()), *words],
-        capture_output=True, text=True, cwd=folder, env=os.environ | {"FBNET_CACHE": str(folder / "cache")},
+        capture_output=True, text=True, cwd=folder, env=_environment(folder),
     )  # fmt: skip
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or [
@@ -117,3 +117,9 @@ def _one(engine: str, words: list[str], folder: Path) -> tuple[float, float]:
         raise CheckError(f"{engine} failed in a process of its own: {lines[-1]}")
     seconds, mib = json.loads(done.stdout.splitlines()[-1])
     return seconds, mib
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """This process's, with a cache of its own, and modules compiled once, as those of installed packages are."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"FBNET_CACHE": str(folder / "cache"), "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
