@@ -18,7 +18,7 @@ if __name__ != "fbnet":
 else:
     from . import layers as layers
     from .engine.check import check_device, check_layer
-    from .engine.device import Device, device, devices
+    from .engine.device import Device, device
     from .engine.dtype import DType, dtype
     from .engine.errors import (
         AttributeValueError,
@@ -49,9 +49,6 @@ else:
     from .formats.ends import with_answers, with_image_input
     from .layers import cpu as _cpu  # noqa: F401 (registers the device)
     from .layers import reference as _reference  # noqa: F401
-
-    for _name in ("cuda", "lib", "npu", "opencl"):
-        devices.add_later(_name, f"{__name__}.layers.{_name}")
 
     __version__ = "0.1.0"
     __all__ = [

@@ -5,6 +5,7 @@ or window, OH OW of the output, K the length of a product's sum.
 """
 
 from ..engine.case import examples as _examples
+from ..engine.device import devices as _devices
 from . import activation as activation
 from . import attention as attention
 from . import binary as binary
@@ -45,3 +46,5 @@ from . import volume as volume
 from . import window as window
 
 _examples.add_later("fbnet", f"{__name__}.examples")
+for _name in ("cuda", "lib", "npu", "opencl"):  # cpu and reference are always there
+    _devices.add_later(_name, f"{__name__}.{_name}")
