@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from fbnet.engine.case import Case
+from fbnet.engine.layer import Elementwise, layer, layers
 from fbnet.engine.settings import waiting_for_all_threads
 from fbnet.layers.examples import cases as all_cases
 
@@ -30,3 +31,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def cases() -> list[Case]:
     return CASES
+
+
+@pytest.fixture
+def odd_layer():
+    """A layer for which no device has a kernel."""
+
+    @layer("TestOdd")
+    class Odd(Elementwise):
+        """y = 2x + 1        x: (...) -> y: (...)"""
+
+        def reference(self, x):
+            return 2 * x + 1
+
+    yield Odd
+    layers.discard("TestOdd")

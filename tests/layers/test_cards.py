@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from fbnet import DeviceError, HostFallback, Net
 from fbnet.engine.device import devices
-from fbnet.engine.layer import Elementwise, layer, layers
 from fbnet.engine.plan import Plan
 from fbnet.layers.activation import ReLU, Sigmoid
 from fbnet.layers.concat import Concat
@@ -37,21 +36,6 @@ def net():
 
 def close(got, wanted):
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
-
-
-@pytest.fixture
-def odd_layer():
-    """A layer for which no device has a kernel."""
-
-    @layer("TestOdd")
-    class Odd(Elementwise):
-        """y = 2x + 1        x: (...) -> y: (...)"""
-
-        def reference(self, x):
-            return 2 * x + 1
-
-    yield Odd
-    layers.discard("TestOdd")
 
 
 def test_six_calls(card):

@@ -11,7 +11,6 @@ from fbnet import CompileError, DeviceError, HostFallback, Net, kernel
 from fbnet.engine.check import check_layer
 from fbnet.engine.device import devices
 from fbnet.engine.kernel import kernels
-from fbnet.engine.layer import Elementwise, layer, layers
 from fbnet.layers.activation import Sigmoid
 from fbnet.layers.conv import Convolution
 from fbnet.layers.inner_product import InnerProduct
@@ -36,21 +35,6 @@ def net():
 
 def close(got, wanted):
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
-
-
-@pytest.fixture
-def odd_layer():
-    """A layer for which no device has a kernel."""
-
-    @layer("TestOdd")
-    class Odd(Elementwise):
-        """y = 2x + 1        x: (...) -> y: (...)"""
-
-        def reference(self, x):
-            return 2 * x + 1
-
-    yield Odd
-    layers.discard("TestOdd")
 
 
 def test_a_layer_of_ones_own_has_an_expression_of_ones_own(odd_layer):
