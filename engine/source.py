@@ -68,6 +68,9 @@ def _parts(function: FunctionType, seen: set[FunctionType]) -> Iterator[str]:
         if isinstance(value, (BuiltinFunctionType, np.ufunc)):  # math.sin given to a factory of kernels
             yield f"{name} {value.__name__}"
         for key, item in {name: value, **{f"{name}.{n}": v for n, v in inside.items()}}.items():
+            item = getattr(item, "py_func", item)  # of what numba.cuda's jit makes
+            if isinstance(item, type):
+                yield f"{key} {item.__qualname__}"
             if isinstance(item, FunctionType):
                 yield from _parts(item, seen)
             elif isinstance(item, np.ndarray):

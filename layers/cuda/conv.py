@@ -5,12 +5,16 @@ What has constant weights goes through gemm.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 
 from ...engine.kernel import Call, kernel
 from ..conv import Convolution
 from .blocks import divide, flat
 from .fused import finish, finish_of, finishes
+from .window import windowed
 
 
 def geometry(call: Call) -> dict:
@@ -38,32 +42,30 @@ def bind(call: Call) -> dict:
     return flat(call, "x", "w", "y") | geometry(call) | finish_of(call.layer) | optional
 
 
-@kernel(Convolution, device="cuda", bind=bind, when=serves)
-def direct(
-    x, w, b, residual, y, c, h, width, m, oh, ow, kh, kw, per_group, stride_h, stride_w, dilation_h, dilation_w,
-    top, left, act, alpha, beta, items, ith, nth,
-):  # fmt: skip
-    for item in range(ith, items, nth):
-        row = divide(item, ow)
-        plane = divide(row, oh)
-        ox, oy = item - row * ow, row - plane * oh
-        image = divide(plane, m)
-        out = plane - image * m
-        start = (image * divide(m, per_group) + divide(out, per_group)) * c
-        iy, ix = oy * stride_h - top, ox * stride_w - left
-        total = np.float32(0)
-        for channel in range(c):
-            source = (start + channel) * h * width
-            weights = (out * c + channel) * kh * kw
-            for ky in range(kh):
-                i = iy + ky * dilation_h
-                if 0 <= i < h:
-                    for kx in range(kw):
-                        j = ix + kx * dilation_w
-                        if 0 <= j < width:
-                            total += x[source + i * width + j] * w[weights + ky * kw + kx]
-        if b.size > 0:
-            total += b[out]
-        if residual.size > 0:
-            total += residual[item]
-        y[item] = finish(total, act, alpha, beta)
+@cache
+def results(sum_of: Callable) -> Callable:
+    """A thread a result: the sum that `sum_of` adds up, and the bias, the residual and the activation."""
+
+    def results_of(
+        x, w, b, residual, y, c, h, width, m, oh, ow, kh, kw, per_group, stride_h, stride_w, dilation_h, dilation_w,
+        top, left, act, alpha, beta, items, ith, nth,
+    ):  # fmt: skip
+        for item in range(ith, items, nth):
+            row = divide(item, ow)
+            plane = divide(row, oh)
+            image = divide(plane, m)
+            out = plane - image * m
+            total = sum_of(
+                x, w, image, out, row - plane * oh, item - row * ow, c, h, width, m, kh, kw, per_group, stride_h,
+                stride_w, dilation_h, dilation_w, top, left, 0,
+            )  # fmt: skip
+            if b.size > 0:
+                total += b[out]
+            if residual.size > 0:
+                total += residual[item]
+            y[item] = finish(total, act, alpha, beta)
+
+    return results_of
+
+
+kernel(Convolution, device="cuda", bind=bind, when=serves, name="direct")(results(windowed(np.float32)))

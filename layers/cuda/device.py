@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.compile import compile_net
-from ...engine.device import Device, device
-from ...engine.errors import DeviceError
+from ...engine import accelerator
+from ...engine.device import device
 from ...engine.kernel import Parameter
 from ...engine.plan import Plan, Step
 from .card import card
@@ -28,33 +27,26 @@ from .memory import CardArena, Loaded
 REPEATS = 10  # of a step that is timed: one alone is shorter than what events can tell apart
 
 
-class Handle:
-    """One session on a card: its plan, code, arena, stream and graphs."""
+class Handle(accelerator.Handle):
+    """One session on a card, with a stream of its own."""
 
-    def __init__(self, plan: Plan, card: Any):
-        self.plan, self.card = plan, card
-        self.loaded: Loaded | None = None
-        self.arena: CardArena | None = None
-        self.stream: Any = None
+    arena: CardArena | None = None
+    loaded: Loaded | None = None
+    stream: Any = None
+
+    def __init__(self, plan: Plan, here: Any):
+        super().__init__(plan, here)
         self.work: list[Any] = []  # graphs, and names of layers computed by reference
 
 
 @device("cuda")
-class Cuda(Device):
-    """Every step a kernel on the GPU; layers without one run by their reference on the host in between."""
+class Cuda(accelerator.Accelerator):
+    """Every step between two layers of the host is in one graph."""
 
-    host_threads = False
-    halves = True
+    handle = Handle
 
-    @property
-    def target(self) -> str:
-        return card().target
-
-    def available(self) -> bool:
-        try:
-            return bool(self.target)
-        except DeviceError:
-            return False
+    def here(self) -> Any:
+        return card()
 
     def load_kernels(self) -> None:
         from . import kernels  # noqa: F401 (registers them)
@@ -66,20 +58,12 @@ class Cuda(Device):
 
     # -- the six calls -------------------------------------------------------------------------------------
 
-    def init(self, plan: Plan) -> Handle:
-        here = card()
-        if plan.target != here.target:
-            raise DeviceError(f"this plan is for {plan.target}, but here is {here.target}: compile it here")
-        return Handle(plan, here)
-
     def prepare(self, handle: Handle, shapes: Mapping[str, Sequence[int]]) -> None:
-        plan = handle.plan
-        if handle.arena is not None or {k: tuple(v) for k, v in shapes.items()} != plan.shapes():
-            plan = compile_net(plan.net, self.name, plan.dtype, plan.threads, shapes)
+        plan = self.plan_for(handle, shapes)
         self.destroy(handle)
-        handle.card.enter()
-        handle.plan, handle.loaded = plan, Loaded.of(plan, handle.card)
-        handle.arena, handle.stream = CardArena(plan, handle.card), handle.card.stream()
+        handle.here.enter()
+        handle.plan, handle.loaded = plan, Loaded.of(plan, handle.here)
+        handle.arena, handle.stream = CardArena(plan, handle.here), handle.here.stream()
         groups = [(native, list(steps)) for native, steps in groupby(plan.steps, key=lambda s: s.entry >= 0)]
         # the first graph copies the inputs in and the last one the outputs out, if they do nothing else
         if not groups or not groups[0][0]:
@@ -90,47 +74,43 @@ class Cuda(Device):
             if native:
                 last = index == len(groups) - 1
                 work = partial(_ask, handle, steps, first=index == 0, last=last)
-                handle.work.append(handle.card.capture(handle.stream, work))
+                handle.work.append(handle.here.capture(handle.stream, work))
             else:
                 handle.work += [step.layer for step in steps]
 
-    def set_tensor(self, handle: Handle, name: str, array: np.ndarray) -> None:
-        _prepared(handle).write(name, array)
-
     def forward(self, handle: Handle) -> None:
-        arena = _prepared(handle)
+        arena = handle.prepared
         arena.check_inputs()
-        handle.card.enter()
+        handle.here.enter()
         for item in handle.work:
             if isinstance(item, str):
                 self._compute(handle, item)
             else:
-                handle.card.replay(handle.stream, item)
-        handle.card.wait(handle.stream)
+                handle.here.replay(handle.stream, item)
+        handle.here.wait(handle.stream)
 
     def _compute(self, handle: Handle, layer_name: str) -> None:
         """Run one layer by its reference on the host."""
-        arena, layer = _prepared(handle), handle.plan.net[layer_name]
-        handle.card.wait(handle.stream)
-        given = [name for name in layer.inputs if name and name not in handle.plan.net.inputs]
-        arena.download(handle.stream, given)
-        handle.card.wait(handle.stream)
+        arena, layer = handle.prepared, handle.plan.net[layer_name]
+        handle.here.wait(handle.stream)
+        arena.download(handle.stream, accelerator.given_to(handle.plan, layer_name))
+        handle.here.wait(handle.stream)
         arena.compute(layer_name)
         arena.upload(handle.stream, layer.outputs)
 
     def time_steps(self, handle: Handle, rounds: int = 10) -> list[float]:
         """The median seconds of each step of the plan, alone: on the GPU, as one of REPEATS in a graph."""
         self.forward(handle)
-        arena, seconds = _prepared(handle), []
+        arena, seconds = handle.prepared, []
         for step in handle.plan.steps:
             if step.entry >= 0:
                 repeat = partial(_ask, handle, [step] * REPEATS, first=False, last=False)
-                graph = handle.card.capture(handle.stream, repeat)
-                handle.card.replay(handle.stream, graph)
-                times = handle.card.seconds(
-                    handle.stream, [partial(handle.card.replay, handle.stream, graph)] * rounds
+                graph = handle.here.capture(handle.stream, repeat)
+                handle.here.replay(handle.stream, graph)
+                times = handle.here.seconds(
+                    handle.stream, [partial(handle.here.replay, handle.stream, graph)] * rounds
                 )
-                handle.card.discard(graph)
+                handle.here.discard(graph)
                 seconds.append(float(np.median(times)) / REPEATS)
             else:
                 start = perf_counter()
@@ -142,25 +122,22 @@ class Cuda(Device):
         """The median seconds of all of a plan's kernels on the GPU, as one graph, without copies to and from it."""
         self.forward(handle)
         steps = [step for step in handle.plan.steps if step.entry >= 0]
-        graph = handle.card.capture(handle.stream, partial(_ask, handle, steps, first=False, last=False))
+        graph = handle.here.capture(handle.stream, partial(_ask, handle, steps, first=False, last=False))
         try:
-            replay = partial(handle.card.replay, handle.stream, graph)
-            return float(np.median(handle.card.seconds(handle.stream, [replay] * rounds)))
+            replay = partial(handle.here.replay, handle.stream, graph)
+            return float(np.median(handle.here.seconds(handle.stream, [replay] * rounds)))
         finally:
-            handle.card.discard(graph)
-
-    def get_tensor(self, handle: Handle, name: str) -> np.ndarray:
-        return _prepared(handle).read(name)
+            handle.here.discard(graph)
 
     def destroy(self, handle: Handle) -> None:
         if sys.is_finalizing():
             return  # the driver takes everything back by itself
         if handle.stream is not None:
-            handle.card.enter()
+            handle.here.enter()
             for item in handle.work:
                 if not isinstance(item, str):
-                    handle.card.discard(item)
-            handle.card.close(handle.stream)
+                    handle.here.discard(item)
+            handle.here.close(handle.stream)
         if handle.arena is not None:
             handle.arena.close()
         handle.stream, handle.arena, handle.loaded, handle.work = None, None, None, []
@@ -168,7 +145,7 @@ class Cuda(Device):
 
 def _ask(handle: Handle, steps: Sequence[Step], first: bool, last: bool) -> None:
     """Ask a stream for steps, after the inputs are there; and then for the outputs."""
-    arena = _prepared(handle)
+    arena = handle.prepared
     if first:
         arena.upload(handle.stream, list(handle.plan.net.inputs))
     for step in steps:
@@ -179,15 +156,9 @@ def _ask(handle: Handle, steps: Sequence[Step], first: bool, last: bool) -> None
 
 def _launch(handle: Handle, step: Step) -> None:
     """Ask a stream for one step."""
-    loaded, arena = handle.loaded, _prepared(handle)
+    loaded, arena = handle.loaded, handle.prepared
     assert loaded is not None
     code = loaded.codes[step.entry]
-    launch = launch_of(code, step, {0: arena.address} | loaded.addresses, handle.card)
+    launch = launch_of(code, step, {0: arena.address} | loaded.addresses, handle.here)
     if not launch.empty:
-        handle.card.launch(handle.stream, loaded.functions[step.entry], launch, step.layer)
-
-
-def _prepared(handle: Handle) -> CardArena:
-    if handle.arena is None:
-        raise DeviceError("this session is not prepared, or is closed")
-    return handle.arena
+        handle.here.launch(handle.stream, loaded.functions[step.entry], launch, step.layer)

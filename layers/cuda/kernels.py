@@ -14,7 +14,6 @@ from . import norm as norm
 from . import pool as pool
 from . import quantize as quantize
 from . import quantized as quantized
-from . import quantized_deconv as quantized_deconv
 from . import quantized_matmul as quantized_matmul
 from . import reduce as reduce
 from . import reshape as reshape

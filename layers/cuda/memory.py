@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import numpy as np
 
-from ...engine.arena import Arena
+from ...engine import accelerator
 from ...engine.memory import ALIGN, aligned
-from ...engine.plan import ARENA, Place, Plan
+from ...engine.plan import Plan
 from ...engine.tensor import Spec
 from .launch import Code
 
 
-class Loaded:
-    """A plan's code and constants on a card, once for all its sessions."""
+class Loaded(accelerator.Loaded):
+    """Modules of code, and one piece of memory with all constants."""
 
-    _of: ClassVar[WeakKeyDictionary[Plan, Loaded]] = WeakKeyDictionary()
-    _lock = threading.Lock()
-
-    def __init__(self, plan: Plan, card: Any):
-        self.card = card
+    def __init__(self, plan: Plan, here: Any):
+        self.card = card = here
         self.modules: list[Any] = []
         self.codes: list[Code] = []
         self.functions: list[Any] = []
@@ -31,7 +26,7 @@ class Loaded:
         card.enter()
         for data in plan.objects:
             self._load(bytes(data))
-        used = sorted({region for step in plan.steps for _, region in step.relocations} - {ARENA})
+        used = self.regions(plan)
         self.addresses = {}
         sizes = [aligned(plan.constant(region - 1).nbytes) for region in used]
         self.memory = card.allocate(sum(sizes))
@@ -57,14 +52,6 @@ class Loaded:
             self.functions.append(function)
         self.codes.append(code)
 
-    @classmethod
-    def of(cls, plan: Plan, card: Any) -> Loaded:
-        """The plan's, made if this is its first session."""
-        with cls._lock:
-            if plan not in cls._of:
-                cls._of[plan] = cls(plan, card)
-            return cls._of[plan]
-
     def __del__(self) -> None:
         try:
             self.card.enter()
@@ -76,7 +63,7 @@ class Loaded:
             return
 
 
-class CardArena(Arena):
+class CardArena(accelerator.Remote):
     """A session's memory on the card, and pinned memory on the host for the tensors that have names."""
 
     def __init__(self, plan: Plan, card: Any):
@@ -87,29 +74,20 @@ class CardArena(Arena):
         super().__init__(plan)
         self.address = card.allocate(plan.arena_bytes + ALIGN)
 
-    def _allocate(self) -> np.ndarray:
-        return np.empty(0, np.uint8)  # nothing is computed on the host
-
-    def _view(self, place: Place, spec: Spec) -> np.ndarray:
-        if place.region != ARENA:
-            return super()._view(place, spec)
+    def _room(self, spec: Spec) -> np.ndarray:
         pinned = self.card.pinned(spec.nbytes)
         self.pins.append(pinned)
         return pinned[: spec.nbytes].view(spec.dtype.storage).reshape(spec.shape)
 
     def upload(self, stream: Any, names: Sequence[str]) -> None:
-        """Copy named tensors to the card; those that are constants are there."""
-        self._copy(self.card.upload, stream, names)
+        """Copy named tensors to the card."""
+        for place, array in self.travelling(names):
+            self.card.upload(stream, self.address + place, array)
 
     def download(self, stream: Any, names: Sequence[str]) -> None:
         """Copy named tensors from the card."""
-        self._copy(self.card.download, stream, names)
-
-    def _copy(self, copy: Any, stream: Any, names: Sequence[str]) -> None:
-        for name in names:
-            place, view = self.plan.tensors[name][0], self.views[name]
-            if place.region == ARENA and view.nbytes:
-                copy(stream, self.address + place.offset, view)
+        for place, array in self.travelling(names):
+            self.card.download(stream, self.address + place, array)
 
     def close(self) -> None:
         self.card.enter()

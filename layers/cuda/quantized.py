@@ -1,7 +1,7 @@
 """Integer layers on the GPU: exact sums in int32, then float32 one operation after another; a thread a result.
 
-Convolution, InnerProduct, Deconvolution and MatMul differ in which numbers they sum up; what they make of a sum is the
-same: as_byte, as_real or as_sum.
+Convolution, InnerProduct, Deconvolution and MatMul differ in which numbers they sum up (window.py); what they make of a
+sum is the same: as_byte, as_real or as_sum.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from ...engine.kernel import Call, Packed, Scratch, Stage, kernel
 from ..quantized import (
     QuantizedConvolution,
+    QuantizedDeconvolution,
     QuantizedEltwise,
     QuantizedInnerProduct,
     QuantizedPooling,
@@ -22,6 +23,7 @@ from .blocks import LOWEST, divide, flat
 from .card import numba_cuda
 from .conv import geometry, in_two_axes
 from .rounding import limits, rounded, times
+from .window import spread, windowed
 
 cuda = numba_cuda()
 
@@ -41,10 +43,15 @@ def bind_weighted(call: Call) -> dict:
     return flat(call, "x", "w", "y") | tensors | numbers | limits_of(call)
 
 
-def bind_convolution(call: Call) -> Stage:
-    per_group = call.shape("y")[1] // call.layer.group
-    bound = bind_weighted(call) | geometry(call) | dict(per_group=per_group)
-    return Stage(bound, function=sums(FINISH[call.layer.to]))
+def bind_images(sum_of: Callable) -> Callable[[Call], Stage]:
+    """Of a convolution or its transpose, whichever sum it is."""
+
+    def bind(call: Call) -> Stage:
+        per_group = call.shape("y")[1] // call.layer.group
+        bound = bind_weighted(call) | geometry(call) | dict(per_group=per_group)
+        return Stage(bound, function=sums(sum_of, FINISH[call.layer.to]))
+
+    return bind
 
 
 def bind_product(call: Call) -> Stage:
@@ -53,7 +60,7 @@ def bind_product(call: Call) -> Stage:
     ones = dict.fromkeys(("h", "width", "oh", "ow", "kh", "kw", "stride_h", "stride_w"), 1)
     none = dict(dilation_h=1, dilation_w=1, top=0, left=0)
     bound = bind_weighted(call) | dict(c=k, m=m, per_group=m) | ones | none
-    return Stage(bound, function=sums(FINISH[call.layer.to]))
+    return Stage(bound, function=sums(windowed(np.int32), FINISH[call.layer.to]))
 
 
 @cuda.jit(device=True)
@@ -79,8 +86,8 @@ FINISH = {"int8": as_byte, "fp32": as_real, "int32": as_sum}
 
 
 @cache
-def sums(finish: Callable) -> Callable:
-    """Every result's exact sum, and what `finish` makes of it. Padding holds x_zero, which adds nothing."""
+def sums(sum_of: Callable, finish: Callable) -> Callable:
+    """A thread a result: the exact sum that `sum_of` adds up, the bias, and what `finish` makes of it."""
 
     def sums_of_products(
         x, w, b, multiplier, slope, residual, y, c, h, width, m, oh, ow, kh, kw, per_group, stride_h, stride_w,
@@ -90,38 +97,30 @@ def sums(finish: Callable) -> Callable:
         for item in range(ith, items, nth):
             row = divide(item, ow)
             plane = divide(row, oh)
-            ox, oy = item - row * ow, row - plane * oh
             image = divide(plane, m)
             out = plane - image * m
-            start = (image * divide(m, per_group) + divide(out, per_group)) * c
-            iy, ix = oy * stride_h - top, ox * stride_w - left
-            total = np.int32(b[out])
-            for channel in range(c):
-                source = (start + channel) * h * width
-                weights = (out * c + channel) * kh * kw
-                for ky in range(kh):
-                    i = iy + ky * dilation_h
-                    if 0 <= i < h:
-                        for kx in range(kw):
-                            j = ix + kx * dilation_w
-                            if 0 <= j < width:
-                                number = np.int32(x[source + i * width + j]) - x_zero
-                                total = np.int32(total + number * np.int32(w[weights + ky * kw + kx]))
+            total = sum_of(
+                x, w, image, out, row - plane * oh, item - row * ow, c, h, width, m, kh, kw, per_group, stride_h,
+                stride_w, dilation_h, dilation_w, top, left, x_zero,
+            )  # fmt: skip
             # without a residual its multiplier is 0, and without a slope it is 1
             added = np.int64(residual[item]) if residual.size > 0 else residual_zero
             below = slope[out] if slope.size > 0 else np.float32(1)
             y[item] = finish(
-                total, multiplier[out], below, added, residual_zero, residual_multiplier, low, high, zero
-            )
+                np.int32(total + b[out]), multiplier[out], below, added, residual_zero, residual_multiplier, low,
+                high, zero,
+            )  # fmt: skip
 
     return sums_of_products
 
 
-for _layer, _bind, _when in (
-    (QuantizedConvolution, bind_convolution, in_two_axes),
-    (QuantizedInnerProduct, bind_product, None),
+for _layer, _name, _sum, _bind, _when in (
+    (QuantizedConvolution, "sums", windowed, bind_images(windowed(np.int32)), in_two_axes),
+    (QuantizedDeconvolution, "spread", spread, bind_images(spread(np.int32)), in_two_axes),
+    (QuantizedInnerProduct, "sums", windowed, bind_product, None),
 ):
-    kernel(_layer, device="cuda", dtype="int8", bind=_bind, when=_when, name="sums")(sums(as_byte))
+    _function = sums(_sum(np.int32), as_byte)
+    kernel(_layer, device="cuda", dtype="int8", bind=_bind, when=_when, name=_name)(_function)
 
 
 def bind_pooling(call: Call) -> dict:

@@ -5,51 +5,12 @@ Each file's `cases(case)` returns a list, where case(layer, *shapes, **flags) ma
 
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from ...engine.case import Case, examples
 from ...engine.layer import Layer
-from . import (
-    arithmetic,
-    attention,
-    basic,
-    ctc,
-    detection,
-    gather,
-    image,
-    matmul,
-    moving,
-    norm,
-    quantized,
-    quantized_conv,
-    recurrent,
-    reduce,
-    roi,
-    sample,
-    volume,
-    window,
-)
-
-FAMILIES = [
-    arithmetic,
-    attention,
-    basic,
-    ctc,
-    detection,
-    gather,
-    image,
-    matmul,
-    moving,
-    norm,
-    quantized,
-    quantized_conv,
-    recurrent,
-    reduce,
-    roi,
-    sample,
-    volume,
-    window,
-]
 
 
 def cases() -> list[Case]:
@@ -58,7 +19,8 @@ def cases() -> list[Case]:
     def case(layer: Layer, *shapes: tuple[int, ...] | None, **flags: Any) -> Case:
         return Case(layer, shapes, **flags)
 
-    return [made for family in FAMILIES for made in family.cases(case)]
+    families = [import_module(f".{found.name}", __name__) for found in iter_modules(__path__)]
+    return [made for family in families for made in family.cases(case)]
 
 
 examples.add("fbnet", cases, __name__)

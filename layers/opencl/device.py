@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.compile import compile_net
-from ...engine.device import Device, device
-from ...engine.errors import DeviceError
+from ...engine import accelerator
+from ...engine.device import device
 from ...engine.kernel import Parameter
 from ...engine.plan import Plan, Step, Stored
 from .chip import Chip, chip
@@ -24,33 +23,26 @@ from .launch import launch_of
 from .memory import Loaded, QueueArena
 
 
-class Handle:
-    """One session on a chip: its plan, arena and queue, and a function for each step that asks for it."""
+class Handle(accelerator.Handle):
+    """One session on a chip: its arena has the queue; and a function for each step, which asks for it."""
 
-    def __init__(self, plan: Plan, chip: Chip):
-        self.plan, self.chip = plan, chip
-        self.arena: QueueArena | None = None
+    arena: QueueArena | None = None
+
+    def __init__(self, plan: Plan, here: Chip):
+        super().__init__(plan, here)
         self.steps: list[Callable[[Any], Any]] = []  # queue -> event, None if the host computes
 
 
 @device("opencl")
-class OpenCL(Device):
-    """Every step a kernel on the chip; layers without one run by their reference on the host in between."""
+class OpenCL(accelerator.Accelerator):
+    """Fp16 is read by every device; arithmetic in it is not needed."""
 
-    host_threads = False
     can_time = True
     can_step = True
-    halves = True  # every device reads fp16; arithmetic in it is not needed
+    handle = Handle
 
-    @property
-    def target(self) -> str:
-        return chip().target
-
-    def available(self) -> bool:
-        try:
-            return bool(self.target)
-        except DeviceError:
-            return False
+    def here(self) -> Chip:
+        return chip()
 
     def load_kernels(self) -> None:
         from . import kernels  # noqa: F401 (registers them)
@@ -62,36 +54,22 @@ class OpenCL(Device):
 
     # -- the six calls -------------------------------------------------------------------------------------
 
-    def init(self, plan: Plan) -> Handle:
-        here = chip()
-        if plan.target != here.target:
-            raise DeviceError(f"this plan is for {plan.target}, but here is {here.target}: compile it here")
-        return Handle(plan, here)
-
     def prepare(self, handle: Handle, shapes: Mapping[str, Sequence[int]]) -> None:
-        plan = handle.plan
-        if handle.arena is not None or {k: tuple(v) for k, v in shapes.items()} != plan.shapes():
-            plan = compile_net(plan.net, self.name, plan.dtype, plan.threads, shapes)
+        plan = self.plan_for(handle, shapes)
         self.destroy(handle)
-        loaded = Loaded.of(plan, handle.chip)
-        handle.plan, handle.arena = plan, QueueArena(plan, handle.chip)
+        loaded = Loaded.of(plan, handle.here)
+        handle.plan, handle.arena = plan, QueueArena(plan, handle.here)
         buffers = {0: handle.arena.buffer} | loaded.buffers
         handle.steps = [_asking(handle, loaded, buffers, step) for step in plan.steps]
 
-    def set_tensor(self, handle: Handle, name: str, array: np.ndarray) -> None:
-        _prepared(handle).write(name, array)
-
     def forward(self, handle: Handle) -> None:
-        arena = _prepared(handle)
+        arena = handle.prepared
         arena.check_inputs()
         arena.upload(handle.plan.net.inputs)
         for ask in handle.steps:
             ask(arena.queue)
         arena.download(handle.plan.net.outputs)
         arena.wait()
-
-    def get_tensor(self, handle: Handle, name: str) -> np.ndarray:
-        return _prepared(handle).read(name)
 
     def destroy(self, handle: Handle) -> None:
         if handle.arena is not None:
@@ -101,17 +79,17 @@ class OpenCL(Device):
     # -- looking on ----------------------------------------------------------------------------------------
 
     def step(self, handle: Handle, index: int) -> None:
-        arena = _prepared(handle)
+        arena = handle.prepared
         handle.steps[index](arena.queue)
         arena.wait()
 
     def peek(self, handle: Handle, stored: Stored) -> np.ndarray:
-        return _prepared(handle).peek(stored)
+        return handle.prepared.peek(stored)
 
     def time_steps(self, handle: Handle, rounds: int = 10) -> list[float]:
         """The median seconds of each step over whole runs: the device's own clock, or the host's for a reference."""
         self.forward(handle)  # whatever a driver does when a kernel first runs is done
-        queue = handle.chip.queue(timed=True)
+        queue = handle.here.queue(timed=True)
         seconds = np.empty((rounds, len(handle.steps)))
         for row in seconds:
             for index, ask in enumerate(handle.steps):
@@ -128,7 +106,7 @@ def _asking(handle: Handle, loaded: Loaded, buffers: Mapping[int, Any], step: St
     """The function that asks a queue for a step."""
     if step.entry < 0:
         return partial(_compute, handle, step.layer)
-    chip = handle.chip
+    chip = handle.here
     launch = launch_of(loaded.codes[step.entry], step, buffers, chip)
     if launch.empty:
         return lambda queue: None
@@ -145,16 +123,10 @@ def _asking(handle: Handle, loaded: Loaded, buffers: Mapping[int, Any], step: St
 
 def _compute(handle: Handle, layer_name: str, queue: Any) -> None:
     """Run one layer by its reference on the host."""
-    arena, layer = _prepared(handle), handle.plan.net[layer_name]
+    arena, layer = handle.prepared, handle.plan.net[layer_name]
     queue.finish()
-    arena.download(name for name in layer.inputs if name and name not in handle.plan.net.inputs)
+    arena.download(accelerator.given_to(handle.plan, layer_name))
     arena.wait()
     arena.compute(layer_name)
     arena.upload(layer.outputs)
     arena.wait()  # another queue, as one that measures, may go on
-
-
-def _prepared(handle: Handle) -> QueueArena:
-    if handle.arena is None:
-        raise DeviceError("this session is not prepared, or is closed")
-    return handle.arena

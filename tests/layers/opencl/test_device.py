@@ -129,7 +129,7 @@ def test_what_does_not_compile(odd_layer):
 
 def test_the_compilers_first_error_is_told(some_chip):
     with pytest.raises(
-        CompileError, match=r"^kernel f does not compile for .*: .*error: use of undeclared.*'what'"
+        CompileError, match=r"^kernel f does not compile for .*: .*error:.* use of undeclared.*'what'"
     ):
         some_chip.compile("__kernel void run(__global int *y) {\n    y[0] = what;\n}", [], "f")
 
