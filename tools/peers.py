@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,13 +62,18 @@ def peer(name: str) -> Callable[[Load], Load]:
 def load(name: str, model: Model, threads: int, folder: Path) -> tuple[str, Run]:
     """The version and the run function of a peer. Raises ConversionError with the reason if there is none."""
     function = peers[name]
+    return loaded(name, lambda: function(model, threads, folder))
+
+
+def loaded(name: str, make: Callable[[], Run]) -> tuple[str, Run]:
+    """The version of an engine and what `make` makes with it. Raises ConversionError with the reason if it cannot."""
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
         raise ConversionError(f"{name} is not installed: pip install {name}") from None
     with captured() as said:
         try:
-            return version, function(model, threads, folder)
+            return version, make()
         except Exception as error:  # whatever another engine throws
             reason = str(error) or type(error).__name__
     lines = [line.strip() for line in [*reason.splitlines(), *said] if line.strip()]
@@ -76,6 +82,10 @@ def load(name: str, model: Model, threads: int, folder: Path) -> tuple[str, Run]
 
 @peer("onnxruntime")
 def _onnxruntime(model: Model, threads: int, folder: Path) -> Run:
+    return onnxruntime_run(model.path, list(model.outputs), threads)
+
+
+def onnxruntime_run(path: Path, names: list[str], threads: int) -> Run:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -83,8 +93,7 @@ def _onnxruntime(model: Model, threads: int, folder: Path) -> Run:
     options.add_session_config_entry(
         "session.force_spinning_stop", "1"
     )  # or its threads disturb who runs next
-    session = onnxruntime.InferenceSession(str(model.path), options, providers=["CPUExecutionProvider"])
-    names = list(model.outputs)
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(inputs: Arrays) -> dict[str, np.ndarray]:
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
@@ -96,25 +105,36 @@ def _onnxruntime(model: Model, threads: int, folder: Path) -> Run:
 def _openvino(model: Model, threads: int, folder: Path) -> Run:
     import openvino
 
+    return openvino_run(openvino.Core().read_model(str(model.path)), list(model.outputs), threads)
+
+
+def openvino_run(network: Any, names: list[str], threads: int) -> Run:
+    """network  an openvino.Model"""
+    import openvino
+
     wanted = {
         "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": "1", "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",
     }  # fmt: skip
-    core = openvino.Core()
-    request = core.compile_model(core.read_model(str(model.path)), "CPU", wanted).create_infer_request()
+    request = openvino.Core().compile_model(network, "CPU", wanted).create_infer_request()
 
     def run(inputs: Arrays) -> dict[str, np.ndarray]:
         request.infer(dict(inputs))
-        return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(model.outputs)}
+        return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(names)}
 
     return run
 
 
 @peer("ncnn")
 def _ncnn(model: Model, threads: int, folder: Path) -> Run:
-    """Through pnnx, which calls inputs and outputs in0, out0 and so on. ncnn has no batch: it gets image by image."""
-    import ncnn
+    return ncnn_run(ncnn_files(model, folder), model, threads)
 
+
+Files = tuple[Path, Path]
+
+
+def ncnn_files(model: Model, folder: Path) -> Files:
+    """Its .param and .bin by pnnx, which calls inputs and outputs in0, out0 and so on."""
     found = find_spec("pnnx")
     if found is None or found.origin is None:
         raise ImportError("its converter is not installed: pip install pnnx (--no-deps leaves torch out)")
@@ -122,7 +142,15 @@ def _ncnn(model: Model, threads: int, folder: Path) -> Run:
     program = Path(found.origin).with_name("pnnx.exe" if sys.platform == "win32" else "pnnx")
     copy = folder / "net.onnx"  # it writes its results beside its source
     copy.write_bytes(model.single.read_bytes())
-    _convert([str(program), str(copy), f"inputshape={shapes}", "fp16=0"], folder / "net.ncnn.param")
+    param = folder / "net.ncnn.param"
+    convert([str(program), str(copy), f"inputshape={shapes}", "fp16=0"], param)
+    return param, folder / "net.ncnn.bin"
+
+
+def ncnn_run(files: Files, model: Model, threads: int) -> Run:
+    """ncnn has no batch: it gets image by image."""
+    import ncnn
+
     net = ncnn.Net()
     for name in (
         "fp16_packed",
@@ -135,10 +163,7 @@ def _ncnn(model: Model, threads: int, folder: Path) -> Run:
         if hasattr(net.opt, f"use_{name}"):
             setattr(net.opt, f"use_{name}", False)
     net.opt.num_threads = threads
-    for file, read in (
-        (folder / "net.ncnn.param", net.load_param),
-        (folder / "net.ncnn.bin", net.load_model),
-    ):
+    for file, read in zip(files, (net.load_param, net.load_model), strict=True):
         if read(str(file)) != 0:
             raise ValueError(f"it cannot read {file.name}")
 
@@ -165,13 +190,21 @@ _MNN_CONVERT = "import sys, _tools; _tools.mnnconvert(['mnnconvert', *sys.argv[1
 
 @peer("mnn")
 def _mnn(model: Model, threads: int, folder: Path) -> Run:
+    return mnn_run(mnn_file(model, folder), model, threads, "high")
+
+
+def mnn_file(model: Model, folder: Path) -> Path:
     made = folder / "net.mnn"
     words = ["-f", "ONNX", "--modelFile", str(model.path), "--MNNModel", str(made), "--bizCode", "fbnet"]
-    _convert([sys.executable, "-c", _MNN_CONVERT, *words], made)
+    convert([sys.executable, "-c", _MNN_CONVERT, *words], made)
+    return made
+
+
+def mnn_run(made: Path, model: Model, threads: int, precision: str) -> Run:
     import MNN.expr as expr
     import MNN.nn as nn
 
-    runtime = nn.create_runtime_manager(({"backend": "CPU", "precision": "high", "numThread": threads},))
+    runtime = nn.create_runtime_manager(({"backend": "CPU", "precision": precision, "numThread": threads},))
     names = list(model.outputs)
     module = nn.load_module_from_file(
         str(made), list(model.inputs), names, runtime_manager=runtime, shape_mutable=False
@@ -193,7 +226,7 @@ def _mnn(model: Model, threads: int, folder: Path) -> Run:
     return run
 
 
-def _convert(command: Sequence[str], result: Path) -> None:
+def convert(command: Sequence[str], result: Path) -> None:
     """Run a peer's converter in the folder of its result, which must be there afterwards. Raises ValueError."""
     done = subprocess.run(
         command, cwd=result.parent, capture_output=True, text=True, errors="replace", timeout=CONVERT_SECONDS

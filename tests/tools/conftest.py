@@ -1,4 +1,4 @@
-"""What the tests of the programs share: `fbnet` as a function, and packages of our own in the zoo."""
+"""What the tests of the programs share: `fbnet` as a function, packages in the zoo, a net for other engines."""
 
 import hashlib
 import json
@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from fbnet import Net
+from fbnet.engine.layer import layers
+from fbnet.engine.tensor import Dim
 from fbnet.tools import catalogue
 from fbnet.tools.catalogue import Entry
 from fbnet.tools.main import main
 from fbnet.tools.packages import Package
+from fbnet.tools.peers import Model
 from PIL import Image
 
 
@@ -91,3 +95,29 @@ def wheel(tmp_path: Path) -> Path:
         file.writestr("thing_data-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         file.writestr("thing_data-1.0.dist-info/RECORD", "")
     return path
+
+
+@pytest.fixture
+def small_net() -> Net:
+    """A convolution and a pooling, which every engine has."""
+    random = np.random.default_rng(0)
+    w = random.standard_normal((4, 3, 3, 3)).astype(np.float32)
+    b = random.standard_normal(4).astype(np.float32)
+    made = [
+        layers["Convolution"]("data", w, b, name="conv", pad=(1, 1, 1, 1), activation="ReLU"),
+        layers["Pooling"]("conv", name="pool", kernel=(3, 3), stride=(2, 2), ceil=True),
+    ]
+    return Net(made, inputs={"data": (Dim("N", 1), 3, 8, 8)})
+
+
+@pytest.fixture
+def small_model(small_net: Net, tmp_path: Path) -> Callable[[int], Model]:
+    """`small_model(batch)`: small_net as other engines get it."""
+
+    def model(batch: int) -> Model:
+        paths = {size: tmp_path / f"{size}.onnx" for size in (1, batch)}
+        for size, path in paths.items():
+            small_net.replace(inputs={"data": (size, 3, 8, 8)}).save(path)
+        return Model(paths[batch], paths[1], {"data": (batch, 3, 8, 8)}, {"pool": (batch, 4, 4, 4)})
+
+    return model
