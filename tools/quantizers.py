@@ -109,7 +109,7 @@ def _ncnn(model: Model, samples: Sequence[Arrays], threads: int, folder: Path) -
     table, program = shutil.which("ncnn2table"), shutil.which("ncnn2int8")
     if table is None or program is None:
         raise ImportError(
-            "its quantizer, ncnn2table and ncnn2int8, is not on the PATH: built from its source"
+            "its quantizer, ncnn2table and ncnn2int8, are not installed: build them from its source"
         )
     files = [str(file) for file in ncnn_files(model, folder)]
     lists = []
