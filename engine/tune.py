@@ -63,9 +63,14 @@ class Tuner:
         return {name: float(known[name]) for name in names}
 
     def _key(self, layer: Layer, names: Sequence[str], threads: int) -> str:
-        given = [str(self.specs[i].concrete) if i else "" for i in layer.inputs]
+        given = [f"{self.specs[i].concrete}{self._stored(i)}" if i else "" for i in layer.inputs]
         parts = [layer.type, repr(layer.attributes), *given, str(threads), self.device.target, *names]
         return hashlib.sha256("\0".join([*parts, package_digest()]).encode()).hexdigest()[:32]
+
+    def _stored(self, name: str) -> str:
+        """In which narrower dtype a constant is stored, if it is: kernels read that."""
+        narrow = self.net.constants[name].narrow if name in self.net.constants else None
+        return f" in {narrow.spec.dtype.name}" if narrow is not None else ""
 
     def _time(self, layer: Layer, kernel: Kernel, threads: int) -> float:
         """Seconds of the layer by one kernel; infinite if it cannot be run."""

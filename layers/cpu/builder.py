@@ -56,6 +56,11 @@ class Builder:
         value.align = align
         return value
 
+    def load_halves(self, address):
+        """The vector whose numbers lie at address as fp16."""
+        halves = self.load_at(address, self.types.VectorType(self.types.HalfType(), self.lanes), 2)
+        return self.ir.fpext(halves, self.vector)
+
     def store_at(self, value, address, align: int = 4) -> None:
         self.ir.store(value, self.pointer(address, value.type)).align = align
 

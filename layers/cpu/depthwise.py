@@ -13,12 +13,24 @@ from ...engine.layout import BLOCKED
 from ..conv import Convolution
 from . import simd
 from .fused import finish_of, finishes, keep
+from .halves import in_halves, packed_weights
 from .lattice import Lattice, whole
 
 # numbers of a variant
 ROWS = 6
 TAPS, STRIDE, DILATION = 3, 1, 1  # along a row
 STEP = 1  # places of the output from one that is computed to the next
+
+WEIGHT = 4  # bytes of a weight
+
+
+def fma_row(t, inputs, w):
+    return simd.tile_fma_row(t, inputs, w, TAPS, STRIDE, DILATION)
+
+
+def fma_row_halves(t, inputs, w):
+    return simd.tile_fma_row_halves(t, inputs, w, TAPS, STRIDE, DILATION)
+
 
 finish = keep
 
@@ -58,17 +70,20 @@ def stage(call: Call, w: np.ndarray, at: Lattice, finishing: tuple) -> Stage:
     rows = best_rows(across.count, call.registers - kw - 1)
     function, alpha, beta = finishing
     strip = (rows - 1) * across.stride + (kw - 1) * across.dilation + 1
+    row = dict(TAPS=kw, STRIDE=across.stride, DILATION=across.dilation)
+    half = in_halves(call)
     return Stage(
         dict(
-            x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"), w=Packed(packed), b=Packed(bias),
+            x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"),
+            w=packed_weights(call, packed), b=Packed(bias),
             strips=Scratch((call.threads, strip * lanes)), planes=n * blocks, blocks=blocks, h=h, width=width,
             oh=down.count, ow=across.count, kh=kh, stride_h=down.stride, dilation_h=down.dilation,
             top=down.before, left=across.before, out_h=out_h, out_w=out_w, step_h=down.step,
             start=down.start * out_w + across.start, strip=strip, alpha=float(alpha), beta=float(beta),
         ),
         function=simd.variant(
-            depthwise, ROWS=rows, TAPS=kw, STRIDE=across.stride, DILATION=across.dilation, STEP=across.step,
-            finish=function,
+            depthwise, ROWS=rows, STEP=across.step, finish=function, WEIGHT=2 if half else 4, **row,
+            fma_row=simd.variant(fma_row_halves if half else fma_row, **row),
         ),
     )  # fmt: skip
 
@@ -107,8 +122,8 @@ def depthwise(
                 if over_edge:
                     fill_strip(edge, inputs, ix, width, strip)
                     inputs = edge
-                weights = simd.address(w) + (block * kh + ky) * TAPS * vector
-                t = simd.tile_fma_row(t, inputs, weights, TAPS, STRIDE, DILATION)
+                weights = simd.address(w) + (block * kh + ky) * TAPS * simd.LANES * WEIGHT
+                t = fma_row(t, inputs, weights)
             there = ((plane * out_h + oy * step_h) * out_w + ox * STEP + start) * vector
             if residual.size > 0:
                 t = simd.tile_load_add(t, simd.address(residual) + there, STEP * vector)

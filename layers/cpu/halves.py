@@ -1,8 +1,8 @@
 """halves: weights that stay in 16 bits in memory and become float32 on their way into registers.
 
-A kernel multiplies by `fma`, `fma_lanes` or `dot` and steps over its weights by WEIGHT bytes a number. Which those are,
-its variant says: `reading(call)` gives the names for a layer whose weights are stored in fp16, if the target widens
-fp16 in an instruction; else those for float32.
+A kernel multiplies by `fma`, `fma_lanes` or `dot`, or loads a `number`, and steps over its weights by WEIGHT bytes a
+number. Which those are, its variant says: `reading(call)` gives the names for a layer whose weights are stored in fp16,
+if the target widens fp16 in an instruction; else those for float32.
 """
 
 from __future__ import annotations
@@ -39,17 +39,26 @@ def dot_halves(t, a, a_step, x):
     return simd.tile_dot_halves(t, a, a_step, x)
 
 
-def in_halves(call: Call) -> bool:
+def number(address):
+    return simd.load_scalar(address)
+
+
+def number_half(address):
+    return simd.load_half(address)
+
+
+def in_halves(call: Call, name: str = "w") -> bool:
     """Whether the layer's weights are stored in fp16 and the target reads those."""
-    stored = call.narrow.get("w")
+    stored = call.narrow.get(name)
     return call.halves and stored is not None and stored.spec.dtype.name == "fp16"
 
 
 def reading(call: Call) -> dict[str, int | Callable]:
     """What a kernel's variant is to multiply by, and the bytes of a weight."""
     if in_halves(call):
-        return {"fma": fma_halves, "fma_lanes": fma_lanes_halves, "dot": dot_halves, "WEIGHT": 2}
-    return {"fma": fma, "fma_lanes": fma_lanes, "dot": dot, "WEIGHT": 4}
+        halves = {"fma": fma_halves, "fma_lanes": fma_lanes_halves, "dot": dot_halves, "number": number_half}
+        return {**halves, "WEIGHT": 2}
+    return {"fma": fma, "fma_lanes": fma_lanes, "dot": dot, "number": number, "WEIGHT": 4}
 
 
 def packed_weights(call: Call, w: np.ndarray) -> Packed:

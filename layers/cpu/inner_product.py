@@ -12,8 +12,8 @@ from ...engine.kernel import Call, Packed, Scratch, Stage, View, kernel
 from ..inner_product import InnerProduct
 from . import simd
 from .fused import clamp_of, clamps, finish_of, finishes
-from .halves import dot, in_halves, reading
-from .product import in_panels, one_for_all, panel_of_weights, product, stage
+from .halves import dot, in_halves, number, packed_weights, reading
+from .product import in_panels, one_for_all, panel_of_halves, panel_of_weights, product, stage
 from .tiling import padded_tile
 
 ROWS = 4  # outputs at once: enough loads in flight to keep memory busy
@@ -22,24 +22,20 @@ WEIGHT = 4  # bytes of a weight; a number of a variant
 
 
 def bind(call: Call) -> Stage:
-    """Weights as they lie in the net; `rest` is those past the last whole step of each row, in fp32."""
+    """Weights as they lie in the net."""
     x, (m, k) = call.shape("x"), call.shape("w")
     n = prod(x[: call.specs["x"].axis(call.layer.axis)])
     low, high = clamp_of(call.layer)
-    step = COLUMNS * call.lanes
     params = dict(
         x=View("x", (n, k)), y=View("y", (n, m)), room=Scratch((call.threads, 16)), low=low, high=high
     )
     if in_halves(call):
-        rest = np.ascontiguousarray(call.constants["w"][:, k // step * step :])
-        params |= dict(w=Packed(call.narrow["w"].data.view(np.uint16)), rest=Packed(rest), first=0)
-    else:
-        params |= dict(rest=View("w", (m, k)), first=k // step * step)
+        params |= dict(w=Packed(call.narrow["w"].data.view(np.uint16)))
     return Stage(params, function=simd.variant(rows, **reading(call)))
 
 
 @kernel(InnerProduct, device="cpu", when=lambda call: clamps(call.layer), bind=bind)
-def rows(x, w, rest, first, b, y, room, low, high, ith, nth):
+def rows(x, w, b, y, room, low, high, ith, nth):
     """Dot products of ROWS rows of w at a time with each row of x; threads share the rows of w."""
     n, k = x.shape
     m = w.shape[0]
@@ -67,7 +63,7 @@ def rows(x, w, rest, first, b, y, room, low, high, ith, nth):
             for r in range(height):
                 total = simd.load_scalar(sums + r * 4)
                 for j in range(whole, k):
-                    total += rest[row + r, first + j - whole] * x[i, j]
+                    total += number(weights + (r * k + j) * WEIGHT) * x[i, j]
                 if b.size > 0:
                     total += b[row + r]
                 total = low if total < low else total
@@ -94,9 +90,10 @@ def bind_product(call: Call) -> Stage:
     bias = np.zeros(len(weights) * weights.shape[2], np.float32)
     if call.shape("b") != (0,):
         bias[:n] = call.constants["b"]
-    params = dict(a=call.flat("x"), b=Packed(weights), y=call.flat("y"), bias=Packed(bias))
+    params = dict(a=call.flat("x"), b=packed_weights(call, weights), y=call.flat("y"), bias=Packed(bias))
     params |= dict(a_of=one_for_all(1), b_of=one_for_all(1))
-    return stage(call, params, (1, m, k, n), tile, panel_of_weights, finish_of(call.layer))
+    panel = panel_of_halves if in_halves(call) else panel_of_weights
+    return stage(call, params, (1, m, k, n), tile, panel, finish_of(call.layer))
 
 
 kernel(InnerProduct, device="cpu", when=many_rows, bind=bind_product, score=1.9)(product)

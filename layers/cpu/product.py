@@ -62,6 +62,14 @@ def panel_of_weights(b, room, k, n, column):
     return b + column * k * 4
 
 
+def panel_of_halves(b, room, k, n, column):
+    """b is (panels, K, VECTORS * lanes) in fp16: a panel is widened once, for all the rows that need it."""
+    source = b + column * k * 2
+    for at in range(0, k * VECTORS * simd.LANES, simd.LANES):
+        simd.store(room + at * 4, simd.load_halves(source + at * 2))
+    return room
+
+
 finish, panel_at = keep, panel_of_rows
 
 

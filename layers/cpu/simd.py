@@ -60,6 +60,7 @@ from .tiles import (  # noqa: F401 (a kernel calls them by simd's name)
     tile_fma_lanes,
     tile_fma_lanes_halves,
     tile_fma_row,
+    tile_fma_row_halves,
     tile_hard_swish,
     tile_has_nan,
     tile_largest,
@@ -103,6 +104,12 @@ def load(b: Builder, address):
     return b.load_at(address, b.vector)
 
 
+@operation("v(i)")
+def load_halves(b: Builder, address):
+    """LANES consecutive fp16, as float32."""
+    return b.load_halves(address)
+
+
 @operation("-(iv)")
 def store(b: Builder, address, value):
     """Write LANES consecutive float32; any alignment."""
@@ -112,6 +119,12 @@ def store(b: Builder, address, value):
 @operation("f(i)")
 def load_scalar(b: Builder, address):
     return b.load_at(address, b.f32)
+
+
+@operation("f(i)")
+def load_half(b: Builder, address):
+    """A number that lies in memory as fp16."""
+    return b.ir.fpext(b.load_at(address, b.types.HalfType(), 2), b.f32)
 
 
 @operation("-(if)")

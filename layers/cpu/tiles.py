@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .builder import Builder, operation
 from .transforms import A, Reals, multiply_input, multiply_output
 
@@ -55,17 +57,23 @@ def tile_largest(b: Builder, t):
 @operation("t(tiii)")
 def tile_fma(b: Builder, t, a, a_step, w):
     """t[i][j] += a[i] * w[j]: a[i] is the float32 at a + i * a_step, w[j] the j-th vector from w."""
-    return _fma(
-        b, t, a, a_step, [b.load_at(b.offset(w, j * b.lanes * 4), b.vector) for j in range(t.columns)]
-    )
+    return _fma(b, t, a, a_step, _vectors(b, w, t.columns))
 
 
 @operation("t(tiii)")
 def tile_fma_halves(b: Builder, t, a, a_step, w):
     """tile_fma by vectors that lie in memory as fp16."""
-    halves = b.types.VectorType(b.types.HalfType(), b.lanes)
-    stored = [b.load_at(b.offset(w, j * b.lanes * 2), halves, 2) for j in range(t.columns)]
-    return _fma(b, t, a, a_step, [b.ir.fpext(vector, b.vector) for vector in stored])
+    return _fma(b, t, a, a_step, _widened(b, w, t.columns))
+
+
+def _vectors(b: Builder, address, count: int) -> list:
+    """Vectors that lie one after the other."""
+    return [b.load_at(b.offset(address, j * b.lanes * 4), b.vector) for j in range(count)]
+
+
+def _widened(b: Builder, address, count: int) -> list:
+    """Vectors that lie one after the other as fp16."""
+    return [b.load_halves(b.offset(address, j * b.lanes * 2)) for j in range(count)]
 
 
 def _fma(b: Builder, t, a, a_step, vectors):
@@ -99,13 +107,21 @@ def tile_fma_row(b: Builder, t, inputs, w, taps, stride, dilation):
 
     Every vector of inputs is loaded once, for all the sums that it is part of.
     """
-    size = b.lanes * 4
-    weights = [b.load_at(b.offset(w, k * size), b.vector) for k in range(taps)]
-    for place in range((t.rows - 1) * stride + (taps - 1) * dilation + 1):
-        uses = [(place - k * dilation, k) for k in range(taps)]
+    return _fma_row(b, t, inputs, _vectors(b, w, taps), stride, dilation)
+
+
+@operation("t(tiilll)")
+def tile_fma_row_halves(b: Builder, t, inputs, w, taps, stride, dilation):
+    """tile_fma_row by taps that lie in memory as fp16."""
+    return _fma_row(b, t, inputs, _widened(b, w, taps), stride, dilation)
+
+
+def _fma_row(b: Builder, t, inputs, weights: list, stride: int, dilation: int):
+    for place in range((t.rows - 1) * stride + (len(weights) - 1) * dilation + 1):
+        uses = [(place - k * dilation, k) for k in range(len(weights))]
         uses = [(at // stride, k) for at, k in uses if at % stride == 0 and 0 <= at // stride < t.rows]
         if uses:
-            vector = b.load_at(b.offset(inputs, place * size), b.vector)
+            vector = b.load_at(b.offset(inputs, place * b.lanes * 4), b.vector)
             for i, k in uses:
                 t = t.put(i, 0, b.multiply_add(vector, weights[k], t.at(i, 0)))
     return t
@@ -123,7 +139,7 @@ def tile_has_nan(b: Builder, t):
 @operation("t(ti)")
 def tile_add_row(b: Builder, t, address):
     """t[i][j] += the j-th vector from address, for every row i: a bias."""
-    vectors = [b.load_at(b.offset(address, j * b.lanes * 4), b.vector) for j in range(t.columns)]
+    vectors = _vectors(b, address, t.columns)
     for i in range(t.rows):
         for j, vector in enumerate(vectors):
             t = t.put(i, j, b.ir.fadd(t.at(i, j), vector))
@@ -155,25 +171,21 @@ def tile_clamp(b: Builder, t, low, high):
 @operation("t(tiii)")
 def tile_dot(b: Builder, t, a, a_step, x):
     """t[i][j] += (the j-th vector from a + i * a_step) * (the j-th vector from x), lane by lane."""
-    vectors = [b.load_at(b.offset(x, j * b.lanes * 4), b.vector) for j in range(t.columns)]
-    for i in range(t.rows):
-        row = b.offset(a, b.times(a_step, i))
-        for j, vector in enumerate(vectors):
-            other = b.load_at(b.offset(row, j * b.lanes * 4), b.vector)
-            t = t.put(i, j, b.multiply_add(other, vector, t.at(i, j)))
-    return t
+    return _dot(b, t, a, a_step, x, _vectors)
 
 
 @operation("t(tiii)")
 def tile_dot_halves(b: Builder, t, a, a_step, x):
     """tile_dot of vectors from a that lie in memory as fp16, a_step bytes from one row to the next."""
-    halves = b.types.VectorType(b.types.HalfType(), b.lanes)
-    vectors = [b.load_at(b.offset(x, j * b.lanes * 4), b.vector) for j in range(t.columns)]
+    return _dot(b, t, a, a_step, x, _widened)
+
+
+def _dot(b: Builder, t, a, a_step, x, loaded: Callable):
+    vectors = _vectors(b, x, t.columns)
     for i in range(t.rows):
-        row = b.offset(a, b.times(a_step, i))
+        row = loaded(b, b.offset(a, b.times(a_step, i)), t.columns)
         for j, vector in enumerate(vectors):
-            stored = b.load_at(b.offset(row, j * b.lanes * 2), halves, 2)
-            t = t.put(i, j, b.multiply_add(b.ir.fpext(stored, b.vector), vector, t.at(i, j)))
+            t = t.put(i, j, b.multiply_add(row[j], vector, t.at(i, j)))
     return t
 
 
