@@ -17,7 +17,8 @@ if __name__ != "fbnet":
     sys.modules[__name__] = fbnet
 else:
     from . import layers as layers
-    from .engine.check import check_device, check_layer
+    from .engine.check import check_layer
+    from .engine.check_device import check_device
     from .engine.device import Device, device
     from .engine.dtype import DType, dtype
     from .engine.errors import (

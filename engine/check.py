@@ -1,18 +1,16 @@
-"""check_layer: try a layer on every device, with every kernel, against its reference. check_device: try a device on
-every layer, in every dtype."""
+"""check_layer: try a layer on every device, with every kernel, against its reference."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .case import Case, examples
 from .compile import plan_as_written
-from .device import Device, device_of, devices
-from .errors import CheckError, DeviceError, FbnetError
+from .device import Device, devices
+from .errors import CheckError
 from .kernel import candidates
 from .layer import Elementwise, Layer
 from .lower import HostFallback, call_of
@@ -21,7 +19,6 @@ from .settings import waiting_for_all_threads
 
 AWKWARD = ((1,), (7,), (13, 127), (0, 3), (3, 5, 7, 1), (2, 16, 8, 9))  # shapes that loops get wrong
 THREADS = (1, 2, 3)
-TRIVIAL = 8  # numbers that go into a layer: one pixel and one filter show little
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def _on_device(
     tolerance: float,
     constants: Sequence[str] | None,
 ) -> list[Check]:
-    net, fed = _net_of(layer, arrays, constants)
+    net, fed = net_of(layer, arrays, constants)
     wanted = net.forward(**fed)
     device.load_kernels()
     shapes = {name: array.shape for name, array in fed.items()}
@@ -95,16 +92,14 @@ def _on_device(
                 got = session.run(fed)
                 again = session.run(fed)  # a kernel may leave something behind that spoils the next run
             error = max(
-                _compare(layer, kernel, threads, wanted[o], g[o], tolerance)
-                for g in (got, again)
-                for o in got
+                compare(layer, kernel, threads, wanted[o], g[o], tolerance) for g in (got, again) for o in got
             )
             sizes = tuple(a.shape for a in arrays if a is not None)
             checks.append(Check(device.name, "fp32", threads, kernel, sizes, error))
     return checks
 
 
-def _net_of(
+def net_of(
     layer: Layer, arrays: Sequence[np.ndarray | None], constants: Sequence[str] | None
 ) -> tuple[Net, dict[str, np.ndarray]]:
     """A net of this one layer, and the arrays that go in from outside."""
@@ -125,7 +120,7 @@ def _spec_of(array: np.ndarray):
     return Spec(array.shape, dtype_of(array))
 
 
-def _compare(
+def compare(
     layer: Layer, kernel: str, threads: int, wanted: np.ndarray, got: np.ndarray, tolerance: float
 ) -> float:
     """The largest relative difference; infinities and NaNs must be equal. Raises CheckError."""
@@ -149,122 +144,3 @@ def _compare(
             f"wanted {wanted[tuple(place)]!r} (error {error:.1e}, tolerance {tolerance:.0e})"
         )
     return error
-
-
-@dataclass(frozen=True)
-class LayerCheck:
-    """A layer type in a dtype on a device, over all of its cases.
-
-    kernel   which one computed it, several with commas; "host" is its reference on the host, "" no work at all, and
-             "refused" that a device of compiled models does not take it
-    error    the largest difference, as a share of the largest number of the reference
-    problem  '' if all cases hold, else what is wrong with the first that does not
-    """
-
-    layer: str
-    dtype: str
-    kernel: str
-    cases: int
-    error: float
-    problem: str = ""
-
-    @property
-    def ok(self) -> bool:
-        return not self.problem
-
-    def __str__(self) -> str:
-        judged = f"{self.error:.1e}  ok" if self.ok else f"WRONG  {self.problem}"
-        return f"{self.layer:<24} {self.dtype:<7} {self.kernel:<40} {judged}"
-
-
-def check_device(name: str | Device, cases: Iterable[Case] | None = None) -> list[LayerCheck]:
-    """Run every layer type on a device, in fp32, with weights in fp16, and in int8, against its `reference`.
-
-    cases  by default all that there are in `examples`; smallest(...) of them are a quick look
-
-    Each case runs by the kernel that the device would choose for it; what it has none for runs on the host, which is
-    right as well. Returns a row a layer and dtype. Raises CheckError that names every row that is wrong, DeviceError
-    if the device is not there, or runs nothing but a model that was compiled elsewhere.
-    """
-    rows = list(device_checks(name, cases))
-    wrong = [f"{row.layer} in {row.dtype}: {row.problem}" for row in rows if not row.ok]
-    if wrong:
-        called = name if isinstance(name, str) else name.name
-        raise CheckError(f"{called}: {len(wrong)} of {len(rows)} layers are wrong: {'; '.join(wrong)}")
-    return rows
-
-
-def device_checks(name: str | Device, cases: Iterable[Case] | None = None) -> Iterator[LayerCheck]:
-    """The rows of check_device, one after the other, wrong ones too."""
-    device = device_of(name)
-    if device.compiled and type(device).refuses is Device.refuses:
-        raise DeviceError(f"{device.name} runs one model, compiled elsewhere: check that with `fbnet check`")
-    device.load_kernels()
-    grouped: dict[tuple[str, str], list[Case]] = {}
-    for case in all_cases() if cases is None else cases:
-        for dtype in _dtypes(case):
-            grouped.setdefault((case.layer.type, dtype), []).append(case)
-    for (layer, dtype), its in sorted(grouped.items()):
-        yield _layer_check(layer, dtype, its, device)
-
-
-def all_cases() -> list[Case]:
-    """Those of everybody who has registered some."""
-    return [case for name in examples for case in examples[name]()]
-
-
-def smallest(cases: Iterable[Case]) -> list[Case]:
-    """Of each layer type and first input's dtype, the case with the fewest numbers but the trivial."""
-    best: dict[tuple, Case] = {}
-    for case in sorted(cases, key=lambda c: (c.numbers < TRIVIAL, c.numbers)):
-        best.setdefault((case.layer.type, case.dtypes.get(0)), case)
-    return list(best.values())
-
-
-def _dtypes(case: Case) -> list[str]:
-    """In what a case is to be tried: its own dtype, and fp16 if it has weights that can be stored so."""
-    constant = case.specs[1:] if not case.layer.variadic else []
-    weights = [s for s in constant if s is not None and s.dtype.name == "fp32"]
-    own = sorted({*case.dtypes.values()} | {s.dtype.name for s in case.results()})
-    if "int8" in own:
-        return ["int8"]
-    first = case.dtypes.get(0, "fp32")
-    return [first, "fp16"] if weights and first == "fp32" and not case.exact else [first]
-
-
-def _layer_check(layer: str, dtype: str, cases: Sequence[Case], device: Device) -> LayerCheck:
-    kernels: list[str] = []
-    errors, problem = [0.0], ""
-    for case in cases:
-        try:
-            used, error = _tried(case, dtype, device)
-        except Exception as failure:  # a new device may raise anything
-            problem = problem or (str(failure) if isinstance(failure, FbnetError) else repr(failure))
-            continue
-        kernels += [k for k in used if k not in kernels]
-        errors.append(error)
-    return LayerCheck(layer, dtype, ", ".join(kernels), len(cases), max(errors), problem)
-
-
-def _tried(case: Case, dtype: str, device: Device) -> tuple[list[str], float]:
-    """(kernels, error) of a case. Raises CheckError if it is too large, and whatever the device raises."""
-    net, fed = _net_of(case.layer, case.arrays(), None)
-    net = net.stored_as(dtype) if dtype == "fp16" else net
-    shapes = {name: array.shape for name, array in fed.items()}
-    threads = THREADS[1] if device.has_kernels and device.host_threads else 1
-    if device.compiled and device.refuses(net.layers[0], net, net.specs(shapes)):
-        return ["refused"], 0.0
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # what runs on the host is in the table; an fp16 weight may be out of range
-        if device.compiled:
-            plan = net.compile(device=device, shapes=shapes)
-        else:
-            plan = plan_as_written(net, device, "fp32", threads, shapes)
-        with waiting_for_all_threads(), plan.session() as session:
-            got = session.run(fed)
-    names = ["host" if s.entry < 0 else s.kernel.split("/")[-1] for s in plan.steps]
-    used, wanted = list(dict.fromkeys(names)), net.forward(**fed)
-    kernel = ", ".join(used)
-    return used, max(_compare(case.layer, kernel, threads, wanted[o], got[o], case.tolerance) for o in got)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .errors import DeviceError
+from .errors import CompileError, DeviceError
 from .kernel import Parameter
 from .layer import Layer
 from .net import Net
@@ -27,6 +29,10 @@ class Span:
     share: int
     start: float
     end: float
+
+
+LibraryMaker = Callable[[Net, Mapping[str, Sequence[int]], int, Path], tuple[Path, Plan]]
+"""(net, shapes, threads, folder to write into) -> the library, and the plan that it runs."""
 
 
 class Device:
@@ -56,7 +62,9 @@ class Device:
         0  # what is to be added to each of four bytes first: 128 where the instruction reads them unsigned
     )
     host_threads: ClassVar[bool] = True  # False: a plan's number of threads changes nothing
-    compiled: ClassVar[bool] = False  # True: it runs a model that was compiled elsewhere, and no other
+    compiled: ClassVar[bool] = False  # True: it runs models that are compiled before, as a whole
+    joins: ClassVar[bool] = False  # True: compiling takes long; nets that share no tensor can be one model
+    path: str = ""  # of the one model that it runs, if that was compiled elsewhere; else it runs any net
     can_time: ClassVar[bool] = False  # True: time_steps works, so that kernels can be chosen by measuring
     can_step: ClassVar[bool] = False  # True: step and peek work, so that one can look on while a net runs
     border: tuple[float, float] = (
@@ -99,9 +107,13 @@ class Device:
         """Objects that every plan needs besides its kernels, like a replay loop; they come last in a plan."""
         return []
 
+    def library_maker(self) -> LibraryMaker:
+        """What makes a net a shared library of the six calls. Raises CompileError if there is nothing here that can."""
+        raise CompileError(f"device {self.name!r} makes no libraries: cpu does")
+
     def refuses(self, layer: Layer, net: Net, specs: Mapping[str, Spec]) -> str:
         """Why this device does not compute a layer, '' if it does. Asked when a net is split; specs are concrete."""
-        if self.compiled:
+        if self.path:
             return f"{self.name} runs one model, whole"
         if not self.has_kernels or layer.alias:
             return ""
@@ -190,13 +202,20 @@ def device_of(device: str | Device) -> Device:
     if isinstance(device, Device):
         return device
     for mark in ",+":
-        names = device.split(mark)  # a path may hold such marks, too
-        if len(names) > 1 and (":" not in device or all(name.split(":")[0] in devices for name in names)):
+        names = _listed(device, mark)
+        if len(names) > 1:
             from .several import Several
 
             return Several([device_of(name) for name in names], weigh=mark == ",")
     kind, colon, what = device.partition(":")
     return devices[kind].of(what) if colon else devices[kind]
+
+
+def _listed(text: str, mark: str) -> list[str]:
+    """The devices of a list. What is in a path may hold marks, too: there a mark is one before a device's name."""
+    if ":" not in text:
+        return text.split(mark)
+    return re.split(rf"{re.escape(mark)}(?=(?:{'|'.join(map(re.escape, devices))})(?:[:,+]|$))", text)
 
 
 def device(name: str) -> Callable[[type[Device]], type[Device]]:

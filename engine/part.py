@@ -1,4 +1,5 @@
-"""part: a net's layers between some of its tensors, as a net; and the cut behind those that follow an image's size.
+"""part: a net's layers between some of its tensors, as a net; the cut behind those that follow an image's size; and
+the other way round, nets that have nothing in common as one.
 
 A net that takes images of any size and brings them to its own has two parts: a short one whose plan depends on the
 image, and a long one whose plan does not. Run one after the other, a new size costs a plan of the short part only,
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from .errors import InputError, did_you_mean
 from .layer import Layer
 from .net import Net
-from .tensor import Dim, Spec
+from .tensor import Dim, Spec, Tensor
 
 
 def part(net: Net, inputs: Sequence[str], outputs: Sequence[str]) -> Net:
@@ -93,3 +94,28 @@ def nets_of(net: Net, runs: Sequence[Sequence[Layer]]) -> tuple[Net, ...]:
         outputs = [name for layer in layers for name in layer.outputs if name in later]
         made.append(net.replace(layers=layers, inputs=inputs, outputs=outputs, tests=()))
     return tuple(made)
+
+
+def together(nets: Sequence[Net]) -> Net:
+    """Nets that have nothing to do with each other as one; their names with numbers before them: '3/conv1'."""
+    layers: list[Layer] = []
+    inputs: dict[str, Spec] = {}
+    constants: dict[str, Tensor] = {}
+    outputs: list[str] = []
+    for number, net in enumerate(nets):
+
+        def own(name: str, number: int = number) -> str:
+            return name and f"{number}/{name}"
+
+        layers += [
+            layer.replace(
+                name=own(layer.name),
+                inputs=tuple(map(own, layer.inputs)),
+                outputs=tuple(map(own, layer.outputs)),
+            )
+            for layer in net.layers
+        ]
+        inputs |= {own(name): spec for name, spec in net.inputs.items()}
+        constants |= {own(name): Tensor(own(name), c.spec, c.data) for name, c in net.constants.items()}
+        outputs += map(own, net.outputs)
+    return Net(layers, inputs, constants, outputs, name="together")

@@ -38,6 +38,10 @@ class Several(Device):
         self.name = ("," if weigh else "+").join(part.name for part in parts)  # type: ignore[misc]
         if len({part.name for part in parts}) < len(self.parts):
             raise DeviceError(f"{self.name}: a device is named twice")
+        if any(isinstance(part, Several) for part in parts):
+            raise DeviceError(
+                f"{self.name}: put commas between devices to weigh their times, or + not to, not both"
+            )
 
     @property
     def target(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from ..engine.check import all_cases, device_checks, smallest
+from ..engine.check_device import all_cases, device_checks, smallest
 from .show import json_option, print_json, say, table
 
 
@@ -21,6 +21,7 @@ def check_device(name: str, quick: bool, as_json: bool) -> int:
 
     \b
     fbnet check-device cpu
+    fbnet check-device lib
     FBNET_OPENCL=mali fbnet check-device opencl
     """
     cases = all_cases()

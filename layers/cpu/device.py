@@ -12,7 +12,7 @@ import numpy as np
 
 from ...engine.arena import Arena
 from ...engine.compile import compile_net
-from ...engine.device import Device, Span, device
+from ...engine.device import Device, LibraryMaker, Span, device
 from ...engine.errors import DeviceError
 from ...engine.kernel import Parameter
 from ...engine.plan import Plan, Step, Stored
@@ -126,6 +126,11 @@ class Cpu(Device):
         control = [Parameter("control", "block"), Parameter("ith", "share"), Parameter("nth", "share")]
         sync = [Parameter("sync", "block"), *control[1:]]
         return [self.compile_kernel(replay.run, control)[1], self.compile_kernel(replay.work, sync)[1]]
+
+    def library_maker(self) -> LibraryMaker:
+        from .native.library import maker
+
+        return maker()
 
     def seconds(self, macs: int, nbytes: int) -> float:
         """At two thirds of what two multiply-adds a cycle would give, and from a cache beyond the nearest."""

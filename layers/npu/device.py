@@ -52,7 +52,7 @@ class Npu(Device):
     )  # a command queue is rung, and answers by an interrupt; half of a PCIe 3.0 ×16's rate
 
     def __init__(self, path: str = ""):
-        self.path = path
+        self.path = path  # of a program
         if path:
             self.name = f"npu:{path}"  # type: ignore[misc]
 

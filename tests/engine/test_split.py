@@ -129,6 +129,10 @@ def test_what_is_asked_wrongly(net):
         net.compile(device="reference,cpuu")
     with pytest.raises(DeviceError, match=r"^cpu,cpu: a device is named twice$"):
         net.compile(device="cpu,cpu")
+    with pytest.raises(
+        DeviceError, match=r"^npu\+cpu,reference: put commas between devices to weigh their times"
+    ):
+        net.compile(device="npu+cpu,reference")
     message = (
         r"^r \(ReLU\): no device computes it. npu: it reads x, which is fp32\[1,3,4\]. End the list with cpu$"
     )
@@ -148,3 +152,17 @@ def test_what_is_asked_wrongly(net):
     session.close()
     with pytest.raises(DeviceError, match="is closed"):
         session.forward()
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("npu:a+b,c.npu", ["npu:a+b,c.npu"]),
+        ("npu:a+b,c.npu,cpu", ["npu:a+b,c.npu", "cpu"]),
+        ("npu:a+b,c.npu+cpu", ["npu:a+b,c.npu", "cpu"]),
+        ("lib:./x,cpus/l.so,npu:cpu+.npu,cpu", ["lib:./x,cpus/l.so", "npu:cpu+.npu", "cpu"]),
+    ],
+)
+def test_marks_in_a_path(text, parts):
+    device = device_of(text)
+    assert device.name == text and [part.name for part in getattr(device, "parts", [device])] == parts

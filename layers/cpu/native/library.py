@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ....engine.compile import compile_net
-from ....engine.device import Device, devices
+from ....engine.device import Device, LibraryMaker, devices
 from ....engine.errors import CompileError, InputError
 from ....engine.lower import HostFallback
 from ....engine.net import Net
@@ -97,6 +97,17 @@ def compile_library(
         out.mkdir(parents=True, exist_ok=True)
         files = [_placed(folder / file, out / file) for file in written]
     return Library(platform, files, parts, plans, compiler)
+
+
+def maker() -> LibraryMaker:
+    """What makes a net a library for this machine. Raises CompileError if there is no C compiler, InputError."""
+    compiler_for(platform_named("native"))
+
+    def make(net: Net, shapes: Mapping[str, Sequence[int]], threads: int, folder: Path) -> tuple[Path, Plan]:
+        made = compile_library(net, folder, Wishes("net"), threads=threads, shapes=[shapes])
+        return made.files[0], made.plans[0]
+
+    return make
 
 
 def _placed(source: Path, place: Path) -> Path:

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 from fbnet import Net, check_layer
-from fbnet.engine.check import _compare
+from fbnet.engine.check import compare
 from fbnet.engine.compile import plan_as_written
 from fbnet.engine.device import devices
 from fbnet.engine.errors import FbnetError
@@ -140,7 +140,7 @@ def by(kernel, x, w, *, residual=False, threads=2, tolerance=1e-5, **attributes)
     assert kernel in {step.kernel for step in plan.steps}
     with plan.session() as session:
         for _ in range(2):
-            _compare(layer, kernel, threads, wanted, session.run(fed)["y"], tolerance)
+            compare(layer, kernel, threads, wanted, session.run(fed)["y"], tolerance)
 
 
 # It adds and subtracts inputs times up to 21/4, and sums times up to 32, which for the most part cancel: what is

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from fbnet.engine.check import _net_of
+from fbnet.engine.check import net_of
 from fbnet.engine.device import devices
 from fbnet.engine.kernel import kernels
 from fbnet.engine.lower import call_of, lower
@@ -46,7 +46,7 @@ def collected(cases) -> tuple[Collector, set[str]]:
     cpu.load_kernels()
     ours = [k for k in kernels.values() if k.device == "cpu" and k.function.__module__.startswith("fbnet.")]
     for case in cases:
-        net, fed = _net_of(case.layer, case.arrays(), None)
+        net, fed = net_of(case.layer, case.arrays(), None)
         specs = net.specs({name: array.shape for name, array in fed.items()})
         call = call_of(net.layers[0], net, specs, 2, cpu)
         for kernel in [k for k in ours if k.layer == case.layer.type and not case.layer.alias]:

@@ -13,12 +13,16 @@ from fbnet.engine.device import device_of
 from fbnet.engine.dtype import Quantization
 from fbnet.engine.errors import CompileError
 from fbnet.engine.tensor import Spec
+from fbnet.layers.activation import ReLU
 from fbnet.layers.binary import Binary
 from fbnet.layers.conv import Convolution
+from fbnet.layers.cpu.native import platforms
 from fbnet.layers.cpu.native.library import Wishes, compile_library
 from fbnet.layers.cpu.native.platforms import compiler_for, platform_named
+from fbnet.layers.gather import GatherND
 from fbnet.layers.lib.calls import ALLOCATE, RELEASE, Calls, Options
 from fbnet.layers.quantize import Requantize
+from fbnet.layers.unary import Unary
 from fbnet.tools.main import main
 
 CALLS = ("NN_Init", "NN_Prepare", "NN_SetTensor", "NN_Forward", "NN_GetTensor", "NN_Destroy")
@@ -291,18 +295,60 @@ def test_libraries_that_are_no_device(compiler, net, library, tmp_path):
         net.compile(device=f"lib:{text}")
     with pytest.raises(DeviceError, match=r"nowhere\.so: there is no such library$"):
         net.compile(device="lib:nowhere.so")
-    with pytest.raises(DeviceError, match=r"^say which library is the device: lib:\./libnet\.so$"):
-        net.compile(device="lib")
     with pytest.raises(DeviceError, match=r"^there is one device 'cpu': ask for it without 'a'$"):
         device_of("cpu:a")
     with pytest.raises(RegistryError, match=r"^device 'libs' is not registered\. Did you mean 'lib'\?"):
         device_of("libs:a")
-    assert not device_of("lib").available() and device_of(f"lib:{library}").available()
+    assert device_of(f"lib:{library}").available()
     other = net.replace(outputs=("c",), name="other")
     with pytest.raises(
         DeviceError, match=r"was not compiled from other, whose c is fp32\[1,16,9,8\]: it has x fp32\["
     ):
         other.compile(device=f"lib:{library}", shapes={"x": SMALL}).session()
+
+
+def test_a_net_becomes_a_library_on_the_way(compiler, net):
+    plan = net.compile(device="lib", shapes={"x": SMALL}, threads=2)
+    assert list(dict.fromkeys(step.layer.split("@")[0] for step in plan.steps)) == ["c", "y"]
+    assert all(step.kernel.startswith("lib/fp32/") for step in plan.steps)
+    one, other = plan.session(), plan.session()
+    for shape in (SMALL, (1, 3, 4, 5), SMALL):  # another shape is another library
+        one.prepare({"x": shape, "scale": (1,)})
+        given = arrays(shape)
+        np.testing.assert_allclose(one.run(given)["y"], net.forward(**given)["y"], 1e-5, 1e-5)
+    one.close()
+    given = arrays(SMALL, 2)
+    np.testing.assert_allclose(other.run(given)["y"], net.forward(**given)["y"], 1e-5, 1e-5)
+    other.close()
+
+
+def test_what_a_library_cannot_hold_is_cut_out(compiler):
+    layers = [
+        Unary("x", name="a", operation="abs"),
+        GatherND("a", np.int64([[1], [0]]), name="g"),
+        ReLU("g", name="y"),
+    ]
+    net = Net(layers, {"x": (2, 5)}, name="held")
+    with pytest.raises(
+        CompileError, match=r"^held cannot run without Python: no kernel for g \(GatherND\): "
+    ):
+        net.compile(device="lib")
+    plan = net.compile(device="lib+reference")
+    assert [step.kernel for step in plan.steps] == [f"{d}/fp32/segment" for d in ("lib", "reference", "lib")]
+    assert plan.notes["g"] == "on reference; lib: no kernel for GatherND"
+    x = np.random.default_rng(0).standard_normal((2, 5), dtype=np.float32)
+    with plan.session() as session:
+        np.testing.assert_array_equal(session.run({"x": x})["y"], abs(x[[1, 0]]))
+    nine = Net([ReLU("x", name="y")], {"x": (1,) * 9})
+    assert "has 9 axes; a library's tensors have 8" in device_of("lib").refuses(nine["y"], nine, nine.specs())
+
+
+def test_without_a_compiler(net, monkeypatch):
+    monkeypatch.setattr(platforms.shutil, "which", lambda name: None)
+    monkeypatch.setattr(platforms.importlib.util, "find_spec", lambda name: None)
+    assert not device_of("lib").available()
+    with pytest.raises(CompileError, match=r"^there is no C compiler for .* pip install 'fbnet\[native\]'"):
+        net.compile(device="lib")
 
 
 LENET = Path(fbnet.__file__).parent / "tools" / "lenet"

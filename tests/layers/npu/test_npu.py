@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fbnet import CompileError, DeviceError, FileError, Net, load
-from fbnet.engine.check import _net_of
+from fbnet.engine.check import net_of
 from fbnet.layers.activation import ReLU
 from fbnet.layers.npu.assemble import assemble
 from fbnet.layers.npu.commands import Load
@@ -38,7 +38,7 @@ def test_every_layer_is_the_reference(cases, run, tiny_chip, small):
         arrays = case.arrays()
         names = case.layer.replace(inputs=["?"] * len(arrays)).input_names()
         constants = [n for i, n in enumerate(names) if n in ("w", "table") or case.dtypes.get(i) != "int8"]
-        net, given = _net_of(case.layer, arrays, constants)
+        net, given = net_of(case.layer, arrays, constants)
         given = {name: array[:1] for name, array in given.items()}
         net = net.replace(inputs={n: s.replace(shape=(1, *s.shape[1:])) for n, s in net.inputs.items()})
         try:
