@@ -144,6 +144,11 @@ class Call:
     halves: bool = False
     narrow: Mapping[str, Tensor] = field(default_factory=dict)
 
+    def in_halves(self, name: str) -> bool:
+        """Whether an input is a constant that is stored in fp16, and the target reads that."""
+        stored = self.narrow.get(name)
+        return self.halves and stored is not None and stored.spec.dtype.name == "fp16"
+
     def layout(self, name: str) -> str:
         """The layout of an input or result."""
         return self.layouts.get(name, PLAIN)

@@ -1,6 +1,7 @@
 """Settings from the environment, each `FBNET_<NAME>`, read when asked for.
 
 FBNET_CACHE    folder for compiled objects and plans; default: the user's cache folder
+FBNET_CXX      a C++ compiler: the simulator of cuda runs kernels in CUDA C++ by it, too: g++
 FBNET_DEBUG    0 to 5: 1 plan, 2 time and kernel of each layer, 3 range of each output,
                4 compare each layer with its reference, 5 the code generated for a kernel
 FBNET_OPENCL   a part of the name of the OpenCL device or platform to use: mali

@@ -21,7 +21,7 @@ from ...engine.cache import Cache
 from ...engine.errors import CompileError, DeviceError
 from ...engine.kernel import Parameter
 from ...engine.source import fingerprint
-from . import native
+from . import emulation, native
 from .card import numba_cuda
 from .launch import Code
 
@@ -40,10 +40,12 @@ def compile_object(function: Callable, parameters: Sequence[Parameter], card: An
         _own_sources(),
         repr(source),
     ]
-    if not card.simulated:
-        parts.append(native.compiler() if source else _versions())
+    if source:
+        parts.append(emulation.version(emulation.compiler()) if card.simulated else native.compiler())
+    elif not card.simulated:
+        parts.append(_versions())
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    if card.simulated:
+    if card.simulated and not source:
         with _lock:
             _simulated[key] = simulated(function, tuple(parameters))
         code = Code(function.__name__, "python", tuple(parameters), function.__qualname__)
@@ -147,5 +149,5 @@ def _versions() -> str:
 @lru_cache
 def _own_sources() -> str:
     """A digest of this target's files: kernels call functions in each other's."""
-    files = sorted([*Path(__file__).parent.glob("*.py"), *Path(__file__).parent.glob("*.cu")])
+    files = sorted(file for kind in ("py", "cu", "h") for file in Path(__file__).parent.glob(f"*.{kind}"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -57,7 +57,7 @@ def depthwise(
         y[item] = finish(total, act, alpha, beta)
 
 
-@native.declare("depthwise.cu")
+@native.declare("finish.cu", "depthwise.cu")
 def depthwise_taps(
     x, w, b, residual, y, h, width, m, oh, ow, top, left, act, alpha, beta, items, ith, nth
 ):  # fmt: skip

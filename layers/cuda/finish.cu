@@ -1,5 +1,4 @@
-// finish: the activation that a kernel applies before it stores; fused.py has the numbers. This file stands before every
-// other one of the folder.
+// finish: the activation that a kernel applies before it stores; fused.py has the numbers.
 //
 // What few nets use is a function that is called: written out for every result of a thread it would not fit the cache
 // of instructions, and a convolution took three times as long.

@@ -9,9 +9,11 @@
 // The tensor cores multiply numbers of 11 bits (TF32). Each fp32 number is cut into two of them, and three of the four
 // products are added: what is lost is below 2^-21 of a product (Ootomo & Yokota 2022, arXiv:2203.03341).
 //
+// Weights in fp16 have 11 bits as they are: they need no cutting, and two products.
+//
 // The tensor cores cut a sum's last bits off where fp32 would round it; so they add up 8 taps at a time only.
 //
-// Macros: BM, BN, WM, WN, SLICES, STAGES, and how x is read:
+// Macros: BM, BN, WM, WN, SLICES, STAGES, HALVES (1: w is fp16), and how x is read:
 //     POINTWISE 1   its rows are used as they are: one tap, stride 1, no padding, a multiple of 4 places an image
 //     TAPWISE 1     k runs over channels first, whose number is a multiple of BK: in a stage all have the same ky, kx
 //     neither       any: the table says for each k where it lies
@@ -21,42 +23,29 @@
 #define PAD 8  // numbers after each row: then what a warp reads lies in 32 banks
 #define MT (WM / 16)
 #define NT (WN / 8)
-#define W_COPIES (BK * BM / 4 / THREADS)  // of a stage, by each thread
+#if HALVES
+typedef unsigned short weight;
+#else
+typedef float weight;
+#endif
+#define W_EACH (16 / (int)sizeof(weight))  // weights a copy
+#define W_COPIES (BK * BM / W_EACH / THREADS)  // of a stage, by each thread
 #define X_COPIES (BK * BN / (POINTWISE ? 4 : 1) / THREADS)
 
-typedef float Weights[BK][BM + PAD];
+typedef weight Weights[BK][BM + PAD];
 typedef float Inputs[BK][BN + PAD];
 typedef float Results[BM][BN + 4];  // 4: the lanes of a warp, which have 8 rows of 8 places, store in two turns
 #define ROW_STEP (THREADS / BN)  // rows of results that the threads store at a time
 #define ROUNDS (BM / ROW_STEP)
 #define TOGETHER (ROUNDS < 8 ? ROUNDS : 8)  // rounds whose reads are under way at once
 
-__device__ __forceinline__ void copy4(float *to, const float *from, bool there) {  // 0 if it is not there
-    unsigned address = (unsigned)__cvta_generic_to_shared(to);
-    int bytes = there ? 4 : 0;
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(address), "l"(from), "r"(bytes));
-}
-
-__device__ __forceinline__ void copy16(float *to, const float *from, bool there) {
-    unsigned address = (unsigned)__cvta_generic_to_shared(to);
-    int bytes = there ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes));
-}
-
 __device__ __forceinline__ void cut(float v, unsigned &high, unsigned &low) {
     high = __float_as_uint(v) & 0xffffe000u;
     low = __float_as_uint(v - __uint_as_float(high));
 }
 
-__device__ __forceinline__ void multiply(float *d, const unsigned *a, const unsigned *b) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-
 extern "C" __global__ __launch_bounds__(THREADS) void gemm_mma(
-    const float *x, const float *w, const int4 *taps, const float *b, const float *residual, float *y, int c, int h,
+    const float *x, const weight *w, const int4 *taps, const float *b, const float *residual, float *y, int c, int h,
     int width, int m, int oh, int ow, int group, int depth, int rows, int pixels, int stride_h, int stride_w, int top,
     int left, int splits, int act, float alpha, float beta, int threads, int shared, int blocks_x, int blocks_y,
     int blocks_z) {
@@ -73,7 +62,7 @@ extern "C" __global__ __launch_bounds__(THREADS) void gemm_mma(
     const long long plane = (long long)h * width;
     const int steps = depth / BK;
     const int first = (int)((long long)steps * split / splits), last = (int)((long long)steps * (split + 1) / splits);
-    const float *weights = w + ((long long)g * depth) * rows + m0;
+    const weight *weights = w + ((long long)g * depth) * rows + m0;
 
 #if POINTWISE
     const int column = me % (BN / 4) * 4, row0 = me / (BN / 4), row_step = THREADS / (BN / 4);
@@ -116,11 +105,10 @@ extern "C" __global__ __launch_bounds__(THREADS) void gemm_mma(
 #endif
 #pragma unroll
         for (int i = 0; i < W_COPIES; i++) {
-            const int at = me + i * THREADS, r = at / (BM / 4), q = at % (BM / 4) * 4;
+            const int at = me + i * THREADS, r = at / (BM / W_EACH), q = at % (BM / W_EACH) * W_EACH;
             copy16(&ws[stage][r][q], weights + (long long)(step * BK + r) * rows + q, true);
         }
     };
-    auto commit = [] { asm volatile("cp.async.commit_group;"); };
 
     float sums[MT][NT][4];
     for (int i = 0; i < MT; i++)
@@ -130,14 +118,14 @@ extern "C" __global__ __launch_bounds__(THREADS) void gemm_mma(
 #pragma unroll
     for (int s = 0; s < STAGES - 1; s++) {
         if (first + s < last) load(first + s, s);
-        commit();
+        together();
     }
     int stage = 0;
     for (int step = first; step < last; step++) {
-        asm volatile("cp.async.wait_group %0;" ::"n"(STAGES - 2));
+        landed<STAGES - 2>();
         __syncthreads();
         if (step + STAGES - 1 < last) load(step + STAGES - 1, (stage + STAGES - 1) % STAGES);
-        commit();
+        together();
 #pragma unroll
         for (int kk = 0; kk < 16; kk += 8) {
             const int k = slice * 16 + kk + lane_column;
@@ -145,8 +133,14 @@ extern "C" __global__ __launch_bounds__(THREADS) void gemm_mma(
 #pragma unroll
             for (int i = 0; i < MT; i++)
 #pragma unroll
-                for (int q = 0; q < 4; q++)
-                    cut(ws[stage][k + q / 2 * 4][wm + i * 16 + lane_row + q % 2 * 8], a[i][q], a_low[i][q]);
+                for (int q = 0; q < 4; q++) {
+                    const weight v = ws[stage][k + q / 2 * 4][wm + i * 16 + lane_row + q % 2 * 8];
+#if HALVES
+                    a[i][q] = __float_as_uint(widened(v));
+#else
+                    cut(v, a[i][q], a_low[i][q]);
+#endif
+                }
 #pragma unroll
             for (int j = 0; j < NT; j++)
 #pragma unroll
@@ -156,7 +150,9 @@ extern "C" __global__ __launch_bounds__(THREADS) void gemm_mma(
 #pragma unroll
                 for (int j = 0; j < NT; j++) {
                     float few[4] = {0, 0, 0, 0};
+#if !HALVES
                     multiply(few, a_low[i], v[j]);
+#endif
                     multiply(few, a[i], v_low[j]);
                     multiply(few, a[i], v[j]);
 #pragma unroll
@@ -165,7 +161,7 @@ extern "C" __global__ __launch_bounds__(THREADS) void gemm_mma(
         }
         stage = (stage + 1) % STAGES;
     }
-    asm volatile("cp.async.wait_group 0;");
+    landed<0>();
     __syncthreads();
 
     // Through shared memory to y, so that neighbouring threads store neighbouring places; there the slices are added, too.

@@ -15,7 +15,7 @@ too few tiles for all multiprocessors. Which tile and how many parts is measured
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -47,7 +47,22 @@ class Tile:
     bk: int
     threads: int
     tapwise: bool = False  # k runs over channels first, then over ky, kx
-    shared: int = 0  # bytes of memory that a block's threads share, beyond what the function declares
+    stages: int = 0  # of operands in shared memory that the launch asks for; 0: the function declares its own
+    slices: int = 1  # warps that share a part of y
+    halves: bool = False  # weights are read in fp16
+
+    @property
+    def shared(self) -> int:
+        """Bytes of memory that a block's threads share, beyond what the function declares: operands, then results."""
+        weights, inputs = (self.bm + PAD) * (2 if self.halves else 4), (self.bn + PAD) * 4
+        operands = self.stages * self.bk * (weights + inputs)
+        return max(operands, self.slices * self.bm * (self.bn + 4) * 4) if self.stages else 0
+
+    def of_halves(self) -> Tile:
+        """The same, with weights in fp16. A function in numba takes them as they are given."""
+        name = f"{self.name}_halves"
+        function = native.variant(self.function, name, HALVES=1) if self.stages else self.function
+        return replace(self, name=name, function=function, halves=True)
 
 
 @dataclass(frozen=True)
@@ -108,7 +123,8 @@ class Problem:
     def packed(self, tile: Tile, w: np.ndarray) -> np.ndarray:
         """Weights as (group, k, filters), filled up with zeros."""
         per_group = self.m // self.group
-        packed = np.zeros((self.group, self.depth(tile), self.rows(tile)), np.float32)
+        dtype = np.float16 if tile.halves else np.float32
+        packed = np.zeros((self.group, self.depth(tile), self.rows(tile)), dtype)
         if tile.tapwise:
             w = w.reshape(self.m, self.channels, -1).swapaxes(1, 2)
         packed[:, : self.k, :per_group] = w.reshape(self.group, per_group, self.k).transpose(0, 2, 1)
@@ -117,7 +133,7 @@ class Problem:
 
 def problem_of(call: Call) -> Problem:
     layer = call.layer
-    if layer.type == "InnerProduct":
+    if "InnerProduct" in layer.type:
         x, (m, k) = call.shape("x"), call.shape("w")
         n = prod(x[: call.specs["x"].axis(layer.axis)])
         return Problem(1, m, k, n, (k, 1, 1), (1, 1), (1, 1))
@@ -133,7 +149,10 @@ def bind_with(tiles: Callable[[Problem], list[Tile]]):
 
     def bind(call: Call) -> list[Stage]:
         problem = problem_of(call)
-        tile, splits = tune.choose(call, problem, tiles(problem))
+        found = tiles(problem)
+        if call.in_halves("w"):
+            found = [tile.of_halves() for tile in found]
+        tile, splits = tune.choose(call, problem, found)
         return stages(call, problem, tile, splits)
 
     return bind
@@ -215,7 +234,7 @@ def tiled(BM: int, BN: int, BK: int, TM: int, TN: int) -> Tile:
                     value = x[base + taps[tap, 0]]
                 xs[i, column] = value
             for i in range(me, BK * BM, THREADS):
-                ws[i // BM, i % BM] = w[g, step * BK + i // BM, first_row + i % BM]
+                ws[i // BM, i % BM] = np.float32(w[g, step * BK + i // BM, first_row + i % BM])
             cuda.syncthreads()
             for k in range(BK):
                 for i in range(TM):
@@ -244,7 +263,7 @@ def tiled(BM: int, BN: int, BK: int, TM: int, TN: int) -> Tile:
     return Tile(name, gemm, BM, BN, BK, THREADS)
 
 
-@native.declare("gemm.cu")
+@native.declare("finish.cu", "gemm.cu")
 def gemm_mma(
     x, w, taps, b, residual, y, c, h, width, m, oh, ow, group, depth, rows, pixels, stride_h, stride_w,
     top, left, splits, act, alpha, beta, threads, shared, blocks_x, blocks_y, blocks_z,
@@ -257,11 +276,10 @@ def on_tensor_cores(bm: int, bn: int, wm: int, wn: int, slices: int, stages: int
     name = f"gemm_mma_{bm}x{bn}" + f"_{slices}" * (slices > 1) + f"_{way}" * (way != "any")
     function = native.variant(
         gemm_mma, name, BM=bm, BN=bn, WM=wm, WN=wn, SLICES=slices, STAGES=stages,
-        POINTWISE=int(way == "pointwise"), TAPWISE=int(way == "tapwise"),
+        POINTWISE=int(way == "pointwise"), TAPWISE=int(way == "tapwise"), HALVES=0,
     )  # fmt: skip
     bk, threads = 16 * slices, bm // wm * (bn // wn) * slices * 32
-    shared = max(stages * bk * (bm + bn + 2 * PAD), slices * bm * (bn + 4)) * 4  # operands, then results
-    return Tile(name, function, bm, bn, bk, threads, way == "tapwise", shared)
+    return Tile(name, function, bm, bn, bk, threads, way == "tapwise", stages, slices)
 
 
 # In the simulator a thread is a thread of Python: as few as can be wrong.

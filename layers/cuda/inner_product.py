@@ -23,10 +23,7 @@ ROWS = 8  # of x, up to which the weights are what takes the time
 def bind(call: Call) -> dict:
     x, (m, k) = call.shape("x"), call.shape("w")
     n = prod(x[: call.specs["x"].axis(call.layer.axis)])
-    stored = call.narrow.get("w")
-    weights = {}
-    if call.halves and stored is not None and stored.spec.dtype.name == "fp16":
-        weights["w"] = Packed(stored.data)
+    weights = {"w": Packed(call.narrow["w"].data)} if call.in_halves("w") else {}
     views = dict(x=View("x", (n, k)), y=View("y", (n, m)))
     return views | weights | finish_of(call.layer) | blocks(m, min(n, 1))
 

@@ -6,6 +6,7 @@ from . import concat as concat
 from . import conv as conv
 from . import deconv as deconv
 from . import depthwise as depthwise
+from . import dot as dot
 from . import eltwise as eltwise
 from . import gemm as gemm
 from . import inner_product as inner_product

@@ -2,6 +2,7 @@
 
 It has the methods of driver.Gpu. Its memory is the host's, a stream does at once what it is asked, and a graph is the
 list of what was asked while it was captured. It is for tests: correct, and about a million times slower than a GPU.
+Kernels in CUDA C++ run by emulation.py.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .emulation import Emulated
 from .launch import Launch
 
 
@@ -79,7 +81,14 @@ class Simulator:
         stream.do(lambda: _copy(array.ctypes.data, address, array.nbytes))
 
     def launch(self, stream: Stream, function: Any, launch: Launch, what: str) -> None:
-        stream.do(lambda: _run(function, launch.grid, launch.threads, launch.values))
+        if isinstance(function, Emulated):
+            stream.do(lambda: _run_emulated(function, launch, what))
+        else:
+            stream.do(lambda: _run(function, launch.grid, launch.threads, launch.values))
+
+    def load(self, image: bytes, name: str) -> tuple[None, Emulated]:
+        """(nothing, function) of a kernel in CUDA C++ that was compiled for the processor."""
+        return None, Emulated(image)
 
     def stream(self) -> Stream:
         return Stream()
@@ -132,6 +141,11 @@ def _run(function: Any, grid: tuple[int, ...], threads: int, values: Sequence[An
             function[grid, threads](*values)
         finally:
             sys.setswitchinterval(usual)
+
+
+def _run_emulated(function: Emulated, launch: Launch, what: str) -> None:
+    with _running:
+        function.run(launch, what)
 
 
 def _copy(to: int, source: int, nbytes: int) -> None:

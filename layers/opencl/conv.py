@@ -54,12 +54,6 @@ def geometry(call: Call) -> dict[str, int]:
     )  # fmt: skip
 
 
-def in_halves(call: Call) -> bool:
-    """Whether the layer's weights are stored in fp16."""
-    stored = call.narrow.get("w")
-    return stored is not None and stored.spec.dtype.name == "fp16"
-
-
 def packed(w: np.ndarray, group: int, rows: int) -> Packed:
     """Weights (M, C/group, ...) as (group, blocks, taps, channels, rows of a block), the last block filled up."""
     m, c = w.shape[:2]
@@ -93,7 +87,7 @@ def optional(call: Call, *names: str) -> dict[str, View]:
 
 def bind_tile(tile: tuple[int, int, int]):
     def bind(call: Call) -> Stage:
-        halves = in_halves(call)
+        halves = call.in_halves("w")
         w = call.constants["w"].astype(np.float16 if halves else np.float32, copy=False)
         bound = tiled(call, tile) | optional(call, "b", "residual") | finish_of(call.layer)
         bound["w"] = packed(w, bound["group"], tile[0])
@@ -104,7 +98,7 @@ def bind_tile(tile: tuple[int, int, int]):
 
 
 def bind_direct(call: Call) -> Stage:
-    halves = in_halves(call)
+    halves = call.in_halves("w")
     w = Packed(call.constants["w"].astype(np.float16)) if halves else call.flat("w")
     bound = dict(x=call.flat("x"), w=w, y=call.flat("y"), items=prod(call.shape("y")))
     bound |= geometry(call) | optional(call, "b", "residual") | finish_of(call.layer)
