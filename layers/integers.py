@@ -305,13 +305,13 @@ _PAIRS = {"add": ("sum", (1, 1)), "sub": ("sum", (1, -1)), "mul": ("prod", (1, 1
 class IntegerBinary(IntegerTable):
     """a + b, a - b, a * b, max(a, b) of computed tensors; with one number in the place of an operand it is a table."""
 
-    def through(self, node, net):
-        given = [net.constants.get(name) for name in node.layer.inputs]
+    def function(self, layer, net):
+        given = [net.constants.get(name) for name in layer.inputs]
         if sum(c is not None for c in given) != 1 or any(c is not None and c.spec.size != 1 for c in given):
             return None
         numbers = [None if c is None else c.data.reshape(()) for c in given]
         return lambda x: np.asarray(
-            node.layer.reference(*(x.astype(np.float32) if n is None else n for n in numbers))
+            layer.reference(*(x.astype(np.float32) if n is None else n for n in numbers))
         )
 
     def refuses(self, node, net, specs):

@@ -21,6 +21,8 @@ from ..net import Net
 from ..registry import Registry
 from ..tensor import Spec
 
+Function = Callable[[np.ndarray], np.ndarray]
+
 
 @dataclass(frozen=True)
 class Node:
@@ -115,8 +117,8 @@ class Integer:
         """
         return ""
 
-    def through(self, node: Node, net: Net) -> Callable[[np.ndarray], np.ndarray] | None:
-        """The function of one number that the layer is, if it is one."""
+    def through(self, node: Node, net: Net) -> Function | None:
+        """The function of one number that the node is, if it is one."""
         return None
 
     def make(self, node: Node, at: Site) -> list[Layer]:
@@ -162,10 +164,22 @@ class Weighing(Integer):
 
 
 class IntegerTable(Integer):
-    """A function of one number: a table of 256 results, made from its reference."""
+    """A function of one number: a table of 256 results, made from its reference.
 
-    def through(self, node: Node, net: Net) -> Callable[[np.ndarray], np.ndarray] | None:
-        return lambda x: np.asarray(node.layer.reference(x.astype(np.float32)))
+    One that follows goes into the same table: what lies between is not rounded.
+    """
+
+    def function(self, layer: Layer, net: Net) -> Function | None:
+        """The function of one number that a layer is, if it is one."""
+        return lambda x: np.asarray(layer.reference(x.astype(np.float32)))
+
+    def follows(self, node: Node, follower: Layer, net: Net) -> bool:
+        return bool(self.function(node.layer, net) and _function(follower, net))
+
+    def through(self, node: Node, net: Net) -> Function | None:
+        first = self.function(node.layer, net)
+        second = _function(node.follower, net) if node.follower else None
+        return (lambda x: second(first(x))) if first and second else first
 
     def make(self, node: Node, at: Site) -> list[Layer]:
         function = self.through(node, at.net)
@@ -202,3 +216,8 @@ def rule_of(layer: Layer) -> Integer | None:
         return integers[layer.type]
     simple = isinstance(layer, Elementwise) and len(layer.inputs) == 1 and not layer.alias
     return _TABLE if simple else None
+
+
+def _function(layer: Layer, net: Net) -> Function | None:
+    rule = rule_of(layer)
+    return rule.function(layer, net) if isinstance(rule, IntegerTable) else None

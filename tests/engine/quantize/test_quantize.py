@@ -270,3 +270,26 @@ def test_one_image_is_enough_to_go_on_with_a_warning(fp32):
     with pytest.warns(UserWarning, match="calibrated with only 1 sample: give some tens"):
         q = fp32.quantize(SAMPLES[0])
     assert q.metadata["quantization"]["method"] == "minmax"
+
+
+def test_functions_one_behind_the_other_are_one_table():
+    """What lies between is not rounded: only x and y are."""
+    constant = np.array(0.5, np.float32)
+    chain = Net(
+        [
+            L["Convolution"]("x", w(4, 3, 1, 1), w(4), name="c"),
+            L["HardSwish"]("c", name="swish"),
+            L["Binary"]("swish", constant, name="shifted", operation="add"),
+            L["Convolution"]("shifted", w(4, 4, 1, 1), w(4), name="d"),
+        ],
+        inputs={"x": ("N", 3, 12, 12)},
+    )
+    made = quantize_net(chain, SAMPLES, adaptive=False)
+    (table,) = (layer for layer in made.net if layer.type == "Table")
+    specs = made.net.specs()
+    before, after = (specs[name].quantization for name in (table.inputs[0], table.outputs[0]))
+    x = (np.arange(-128, 128, dtype=np.float32) - before.zero[0]) * np.float32(before.scale[0])
+    wanted = x * np.clip(x / 6 + 0.5, 0, 1) + 0.5
+    steps = np.clip(wanted / after.scale[0] + after.zero[0], -128, 127)
+    assert np.abs(made.net.constants[table.inputs[1]].data - steps).max() <= 0.501
+    assert "swish" not in specs and "shifted" in specs
