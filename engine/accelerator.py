@@ -89,6 +89,7 @@ class Accelerator(Device):
 
     host_threads = False
     halves = True
+    border = 2e-5, 1e10  # to ask the driver and to wait for it; about half of a PCIe 4.0 ×16's rate
     handle: ClassVar[type[Handle]]
 
     def here(self) -> Any:

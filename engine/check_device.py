@@ -44,8 +44,14 @@ class LayerCheck:
     def ok(self) -> bool:
         return not self.problem
 
+    @property
+    def refused(self) -> bool:
+        """Whether nothing was compared, since the device takes no such layer."""
+        return self.ok and self.kernel == "refused"
+
     def __str__(self) -> str:
         judged = f"{self.error:.1e}  ok" if self.ok else f"WRONG  {self.problem}"
+        judged = "not computed" if self.refused else judged
         return f"{self.layer:<24} {self.dtype:<7} {self.kernel:<40} {judged}"
 
 

@@ -140,8 +140,9 @@ class _Split:
         runs = self._runs()
         now = self._copies()
         for home, layers in runs:
-            for other in {h for h, _ in runs} - {home}:
-                if any(self.devices[other].name in self.refusals[layer.name] for layer in layers):
+            for other in range(len(self.devices)):
+                refused = any(self.devices[other].name in self.refusals[layer.name] for layer in layers)
+                if other == home or refused:
                     continue
                 before = self._time(home, layers) + now
                 moved = {layer.name: other for layer in layers}

@@ -38,12 +38,17 @@ def check_device(name: str, quick: bool, as_json: bool) -> int:
                 row.dtype,
                 row.kernel,
                 str(row.cases),
-                f"{row.error:.1e}",
-                "ok" if row.ok else row.problem,
+                "" if row.refused else f"{row.error:.1e}",
+                "" if row.refused else "ok" if row.ok else row.problem,
             ]
             for row in rows
         ],
     )
-    here = sum(row.kernel not in ("", "host", "refused") for row in rows)
-    say(f"{sum(row.ok for row in rows)} of {len(rows)} are right on {name}; {here} by its own kernels")
+    refused = sum(row.refused for row in rows)
+    here = sum(row.ok and row.kernel not in ("", "host", "refused") for row in rows)
+    good = sum(row.ok for row in rows) - refused
+    say(
+        f"{good} of {len(rows)} are right on {name}, {here} of them by its own kernels"
+        + (f"; {refused} are refused" if refused else "")
+    )
     return 0 if right else 1

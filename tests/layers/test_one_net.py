@@ -1,5 +1,6 @@
 """One net on every device, in fp32, with weights in fp16, and in int8: a LeNet, small enough for cuda's simulator."""
 
+import re
 import warnings
 
 import fbnet
@@ -7,11 +8,9 @@ import numpy as np
 import pytest
 from fbnet import HostFallback, Net
 from fbnet.engine.device import devices
-from fbnet.engine.errors import CompileError
 from fbnet.layers.conv import Convolution
-from fbnet.layers.cpu.native.library import Wishes, compile_library
-from fbnet.layers.cpu.native.platforms import compiler_for, platform_named
 from fbnet.layers.inner_product import InnerProduct
+from fbnet.layers.order import ArgMax
 from fbnet.layers.pool import Pooling
 from fbnet.layers.quantize import Quantize
 from fbnet.layers.quantized import QuantizedConvolution, QuantizedInnerProduct, QuantizedPooling
@@ -82,31 +81,29 @@ def lenet(tmp_path_factory):
     return {dtype: fbnet.load(folder / f"{dtype}.fbnet") for dtype in nets}
 
 
-@pytest.fixture(params=DEVICES)
-def device_for(request, monkeypatch, tmp_path):
-    """A function: net -> the name of a device for it."""
-    name = request.param
-    if name == "lib":
-        try:
-            compiler_for(platform_named("native"))
-        except CompileError as error:
-            pytest.skip(str(error))
-        return lambda net: (
-            f"lib:{compile_library(net, tmp_path, Wishes('net'), shapes=[{'data': SHAPE}]).files[0]}"
-        )
-    if name == "opencl":
-        pytest.importorskip("pyopencl")
-    if not devices[name].available():
-        monkeypatch.setenv(
-            *{"opencl": ("FBNET_OPENCL", "oclgrind"), "cuda": ("NUMBA_ENABLE_CUDASIM", "1")}[name]
-        )
-    return lambda net: "npu,cpu" if name == "npu" else name  # which takes no real numbers
+@pytest.fixture
+def there(monkeypatch):
+    """A function that sees to it that a device is there, in a simulator where it is not; else the test is skipped."""
+
+    def see(name):
+        if name == "lib" and not devices[name].available():
+            pytest.skip("needs a C compiler")
+        if name == "opencl":
+            pytest.importorskip("pyopencl")
+        if not devices[name].available():
+            monkeypatch.setenv(
+                *{"opencl": ("FBNET_OPENCL", "oclgrind"), "cuda": ("NUMBA_ENABLE_CUDASIM", "1")}[name]
+            )
+
+    return see
 
 
+@pytest.mark.parametrize("name", DEVICES)
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "int8"])
-def test_one_net_on_every_device(dtype, device_for, lenet, digits):
+def test_one_net_on_every_device(dtype, name, there, lenet, digits):
+    there(name)
     net, x = lenet[dtype], digits
-    device = device_for(net)
+    device = "npu,cpu" if name == "npu" else name  # which takes no real numbers
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HostFallback)
         plan = net.compile(device=device, shapes={"data": SHAPE})
@@ -119,3 +116,32 @@ def test_one_net_on_every_device(dtype, device_for, lenet, digits):
         np.testing.assert_array_equal(got[name], wanted[name])
     if device in ("cpu", "opencl"):
         assert all(step.kernel.startswith(device) for step in plan.steps)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "pair", "homes"),
+    [
+        ("fp32", "opencl+cpu", ["opencl", "cpu"]),
+        ("fp32", "opencl,cpu", ["cpu"]),  # by estimates: it is small
+        ("fp16", "cuda+cpu", ["cuda", "cpu"]),
+        ("fp32", "lib+cpu", ["lib"]),
+        ("int8", "npu+opencl", ["opencl", "npu", "opencl"]),
+        ("int8", "npu,opencl", ["opencl"]),
+    ],
+)
+def test_one_net_on_two_devices(dtype, pair, homes, there, lenet, digits):
+    """The class at the end has no kernel in OpenCL and CUDA."""
+    for name in re.split("[+,]", pair):
+        there(name)
+    net = lenet[dtype]
+    if dtype != "int8":
+        net = net.replace(layers=[*net.layers, ArgMax("prob", name="class")], outputs=["prob", "class"])
+    plan = net.compile(device=pair, shapes={"data": SHAPE})
+    assert [step.kernel.split("/")[0] for step in plan.steps] == homes
+    if homes == ["cpu"]:
+        assert "opencl would take" in plan.notes["conv1"]
+    with plan.session() as session:
+        got, wanted = session.run({"data": digits}), net.forward(data=digits)
+    np.testing.assert_allclose(got["prob"], wanted["prob"], rtol=0, atol=1e-5)
+    for name in wanted.keys() - {"prob"}:
+        np.testing.assert_array_equal(got[name], wanted[name])
