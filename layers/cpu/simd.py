@@ -74,6 +74,7 @@ from .tiles import (  # noqa: F401 (a kernel calls them by simd's name)
     tile_sums,
     tile_swish,
     tile_times,
+    winograd_filter,
     winograd_input,
     winograd_output,
 )

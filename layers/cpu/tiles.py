@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .builder import Builder, operation
-from .transforms import A, Reals, multiply_input, multiply_output
+from .transforms import A, Reals, multiply_filter, multiply_input, multiply_output
 
 
 @operation("t(ll)")
@@ -309,6 +309,21 @@ def winograd_input(b: Builder, source, source_step, target, target_step, m):
     """B' of F(m, 3) times a column of m + 2 vectors, source_step apart; written target_step apart."""
     vectors = [b.load_at(b.offset(source, b.times(source_step, i)), b.vector) for i in range(m + 2)]
     for i, vector in enumerate(multiply_input(Reals(b), m, vectors)):
+        b.store_at(vector, b.offset(target, b.times(target_step, i)))
+
+
+@operation("-(iiiiil)")
+def winograd_filter(b: Builder, source, source_step, row, target, target_step, m):
+    """A row of G g G' of F(m, 3) for LANES filters g of fp16: its m + 2 vectors are written target_step apart.
+
+    The nine weights are vectors source_step apart. `row` is the address of that row of G, three float32.
+    """
+    factors = [b.broadcast(b.load_at(b.offset(row, 4 * i), b.f32)) for i in range(3)]
+    nine = [b.load_halves(b.offset(source, b.times(source_step, i))) for i in range(9)]
+    sums = [b.ir.fmul(nine[j], factors[0]) for j in range(3)]
+    for i in (1, 2):
+        sums = [b.multiply_add(nine[3 * i + j], factors[i], sums[j]) for j in range(3)]
+    for i, vector in enumerate(multiply_filter(Reals(b), m, sums)):
         b.store_at(vector, b.offset(target, b.times(target_step, i)))
 
 

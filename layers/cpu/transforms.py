@@ -94,6 +94,19 @@ def multiply_input(do: Any, m: int, vectors: list) -> list:
     return results
 
 
+def multiply_filter(do: Any, m: int, vectors: list) -> list:
+    """G times three vectors. Rows come in pairs that differ in the sign of their odd column."""
+    rows, results = G[m], [None] * (m + 2)
+    for i in range(m + 2):
+        even = _sum(do, [(rows[i][0], vectors[0]), (rows[i][2], vectors[2])])
+        if i in (0, m + 1):
+            results[i] = even
+        elif i % 2 == 1:
+            odd = do.times(vectors[1], rows[i][1])
+            results[i], results[i + 1] = do.add(even, odd), do.subtract(even, odd)
+    return results
+
+
 def multiply_output(do: Any, rows: Any, vectors: list) -> list:
     """A' times a column of vectors. Columns 1 and 2, 3 and 4, ... are alike but for the sign in odd rows."""
     pairs = range(1, len(rows) + 1, 2)

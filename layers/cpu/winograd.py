@@ -8,26 +8,28 @@ activation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ...engine.kernel import Call, Packed, Scratch, Stage, kernel
 from ...engine.layout import BLOCKED
 from ..conv import Convolution
 from . import simd
-from .direct import LINE
 from .direct import serves as serves_directly
-from .fused import finish_of, keep
-from .tiling import best_tile
-from .transforms import transformed_weights
+from .filters import halved, kept, made, transform_row
+from .fused import finish_of
+from .halves import in_halves
+from .tiling import Tile, best_tile
+from .winograd_steps import multiply, next_tile, read_tiles, transform_input, transform_output, write_tiles
 
 # numbers of a variant
 M = 4  # outputs of a tile, each way
-ROWS, VECTORS = 6, 2  # of the product's tile
-
-finish = keep
+VECTORS = 2  # of the product's tile
 
 ROUND = 12  # divided by the rows of every good tile: 6 x 4, 12 x 2, 6 x 2, 4 x 3
 NEAR_BYTES = 512 << 10  # what a thread's chunk of tiles may take of its cache
+MOST_MADE = 8 << 20  # bytes of transformed weights that are made at once, where weights are stored in fp16
 MOST_WEIGHTS = {4: 80 << 20, 6: 8 << 20}  # bytes of transformed weights, of which each chunk reads all
 
 
@@ -68,43 +70,84 @@ def tiles_of(call: Call, m: int) -> int:
 def bind(m: int):
     """Weights as (position, group of outputs, C, VECTORS * lanes), and room for one chunk a thread."""
 
-    def bound(call: Call) -> Stage:
-        layer, w, lanes = call.layer, call.constants["w"], call.lanes
-        (n, c, h, width), (_, outputs, oh, ow) = call.shape("x"), call.shape("y")
-        positions, blocks, out_blocks = (m + 2) ** 2, -(-c // lanes), -(-outputs // lanes)
-        down, across = -(-oh // m), -(-ow // m)
-        tiles = n * down * across
+    def bound(call: Call) -> list[Stage]:
+        lanes, positions = call.lanes, (m + 2) ** 2
+        c, outputs = call.shape("w")[1], call.shape("w")[0]
+        blocks, out_blocks = -(-c // lanes), -(-outputs // lanes)
+        tiles = call.shape("x")[0] * tiles_of(call, m)
         weights = positions * 4 * blocks * out_blocks * lanes**2
-        chunk = size_of_chunk(tiles, positions * 4 * lanes * (blocks + out_blocks), weights, call.threads)
+        per_tile = positions * 4 * lanes * (blocks + out_blocks)
+        if in_halves(call):
+            of_group = positions * 4 * lanes * (blocks + 2)
+            if weights > MOST_MADE or tiles <= most_tiles(of_group, weights):
+                return [as_it_goes(call, m, tiles, size_of_chunk(tiles, of_group, weights, 1))]
+        chunk = size_of_chunk(tiles, per_tile, weights, call.threads)
         tile = best_tile(chunk, out_blocks, call.registers)
+        found = (made if in_halves(call) else kept)(call, m, tile.vectors)
         near, back = odd(blocks * chunk), odd(out_blocks * chunk)
-        full = np.zeros((positions, out_blocks * lanes, blocks * lanes), np.float32)
-        full[:, :outputs, :c] = transformed_weights(w, m).reshape(positions, outputs, c)
-        split = full.reshape(positions, out_blocks // tile.vectors, tile.vectors * lanes, blocks * lanes)
-        bias = np.zeros(out_blocks * lanes, np.float32)
-        if call.shape("b") != (0,):
-            bias[:outputs] = call.constants["b"]
-        function, alpha, beta = finish_of(layer)
-        return Stage(
-            dict(
-                x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"),
-                w=Packed(np.ascontiguousarray(split.transpose(0, 1, 3, 2))), b=Packed(bias),
-                inputs=Scratch((call.threads, positions * near * lanes)),
-                sums=Scratch((call.threads, positions * back * lanes)),
-                corner=Scratch((call.threads, 2 * positions * lanes)),
-                c=c, h=h, width=width, oh=oh, ow=ow, top=layer.pad[0], left=layer.pad[1],
-                tiles=tiles, down=down, across=across, chunk=chunk, out_blocks=out_blocks,
-                near_size=near, back_size=back,
-                alpha=float(alpha), beta=float(beta),
-            ),
-            function=simd.variant(
-                winograd, M=m, ROWS=tile.rows, VECTORS=tile.vectors, finish=function,
-                transform_input=simd.variant(transform_input, M=m),
-                transform_output=simd.variant(transform_output, M=m), next_tile=simd.variant(next_tile, M=m),
-            ),
+        params = dict(
+            around(call, m, tiles), w=found.w, step=found.step, chunk=chunk, near_size=near, back_size=back,
+            inputs=Scratch((call.threads, positions * near * lanes)),
+            sums=Scratch((call.threads, positions * back * lanes)),
         )  # fmt: skip
+        return [*found.before, Stage(params, function=variant(winograd, call, m, tile))]
 
     return bound
+
+
+def as_it_goes(call: Call, m: int, tiles: int, chunk: int) -> Stage:
+    """Filters are transformed by each chunk, a group of outputs after the other.
+
+    Threads share the groups if there are fewer tiles than outputs: what several of them do is then the lesser part.
+    """
+    lanes, positions = call.lanes, (m + 2) ** 2
+    outputs, c = call.shape("w")[:2]
+    blocks, out_blocks = -(-c // lanes), -(-outputs // lanes)
+    shares = call.threads if tiles < outputs else 1
+    if shares == 1:
+        chunk = min(chunk, -(-tiles // call.threads))
+    tile = best_tile(chunk, out_blocks, call.registers)
+    near, back, room = odd(blocks * chunk), odd(tile.vectors * chunk), odd(c * tile.vectors)
+    params = dict(
+        around(call, m, tiles), **halved(call, m, tile.vectors), shares=shares, chunk=chunk,
+        near_size=near, back_size=back, room_size=room,
+        inputs=Scratch((call.threads, positions * near * lanes)),
+        sums=Scratch((call.threads, positions * back * lanes)),
+        filters=Scratch((call.threads, (m + 2) * room * lanes)),
+    )  # fmt: skip
+    row = simd.variant(transform_row, M=m, VECTORS=tile.vectors)
+    return Stage(params, function=variant(winograd_as_it_goes, call, m, tile, transform_row=row))
+
+
+def around(call: Call, m: int, tiles: int) -> dict:
+    """What does not depend on how weights are read."""
+    layer, lanes, (_, outputs, oh, ow) = call.layer, call.lanes, call.shape("y")
+    out_blocks = -(-outputs // lanes)
+    bias = np.zeros(out_blocks * lanes, np.float32)
+    if call.shape("b") != (0,):
+        bias[:outputs] = call.constants["b"]
+    _, alpha, beta = finish_of(layer)
+    return dict(
+        x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"), b=Packed(bias),
+        corner=Scratch((call.threads, 2 * (m + 2) ** 2 * lanes)), c=call.shape("x")[1],
+        h=call.shape("x")[2], width=call.shape("x")[3], oh=oh, ow=ow, top=layer.pad[0], left=layer.pad[1],
+        tiles=tiles, down=-(-oh // m), across=-(-ow // m), out_blocks=out_blocks,
+        alpha=float(alpha), beta=float(beta),
+    )  # fmt: skip
+
+
+def variant(function: Callable, call: Call, m: int, tile: Tile, **more: Callable) -> Callable:
+    """A kernel for tiles of m × m outputs, and a product by this tile."""
+    small = {name: simd.variant(step, M=m) for name, step in SMALL.items()}
+    read = simd.variant(read_tiles, M=m, **small)
+    write = simd.variant(write_tiles, M=m, finish=finish_of(call.layer)[0], **small)
+    times = simd.variant(multiply, ROWS=tile.rows, VECTORS=tile.vectors)
+    return simd.variant(
+        function, M=m, VECTORS=tile.vectors, read_tiles=read, write_tiles=write, multiply=times, **more
+    )
+
+
+SMALL = {"transform_input": transform_input, "transform_output": transform_output, "next_tile": next_tile}
 
 
 def size_of_chunk(tiles: int, bytes_per_tile: int, weights: int, threads: int) -> int:
@@ -113,10 +156,15 @@ def size_of_chunk(tiles: int, bytes_per_tile: int, weights: int, threads: int) -
     All chunks are about as large, and as many for each thread. Where there are many tiles a chunk is a multiple of
     what the product's tiles have rows, so that few variants of the kernel are ever compiled.
     """
-    most = max(ROUND, min(256, max(NEAR_BYTES, weights // 2) // bytes_per_tile))
+    most = most_tiles(bytes_per_tile, weights)
     rounds = -(-tiles // (most * threads))
     chunk = -(-tiles // (rounds * threads))
     return chunk if chunk < 2 * ROUND else -(-chunk // ROUND) * ROUND
+
+
+def most_tiles(bytes_per_tile: int, weights: int) -> int:
+    """Tiles that a chunk may have."""
+    return max(ROUND, min(256, max(NEAR_BYTES, weights // 2) // bytes_per_tile))
 
 
 def odd(vectors: int) -> int:
@@ -130,7 +178,7 @@ LAYOUTS = {"x": BLOCKED, "y": BLOCKED, "residual": BLOCKED}
 @kernel(Convolution, device="cpu", when=serves(6), bind=bind(6), score=7.0, layouts=LAYOUTS, name="winograd6")
 @kernel(Convolution, device="cpu", when=serves(4), bind=bind(4), score=8.0, layouts=LAYOUTS, name="winograd4")
 def winograd(
-    x, y, residual, w, b, inputs, sums, corner, c, h, width, oh, ow, top, left, tiles, down, across, chunk,
+    x, y, residual, w, step, b, inputs, sums, corner, c, h, width, oh, ow, top, left, tiles, down, across, chunk,
     out_blocks, near_size, back_size, alpha, beta, ith, nth,
 ):  # fmt: skip
     """One chunk of tiles after another; threads share the chunks."""
@@ -138,7 +186,7 @@ def winograd(
     blocks = (c + simd.LANES - 1) // simd.LANES
     last_channels = c - (blocks - 1) * simd.LANES
     groups = out_blocks // VECTORS
-    step = simd.LANES * VECTORS * vector
+    group_bytes = blocks * simd.LANES * VECTORS * vector
     near_step, back_step = near_size * vector, back_size * vector  # bytes from one position to the next
     near = simd.address(inputs) + ith * positions * near_step
     back = simd.address(sums) + ith * positions * back_step
@@ -147,106 +195,54 @@ def winograd(
     for number in range(chunks * ith // nth, chunks * (ith + 1) // nth):
         first = number * chunk
         count = min(chunk, tiles - first)
-        runs = (count + ROWS - 1) // ROWS
-        ahead = (step // LINE + runs - 1) // runs
-        first_x, first_y, first_image = (
-            first % across * M,
-            first // across % down * M,
-            first // (across * down),
-        )
-        for block in range(blocks):
-            ix, iy, n = first_x, first_y, first_image
-            for k in range(count):
-                plane = simd.address(x) + (n * blocks + block) * h * width * vector
-                to = near + (block * chunk + k) * vector
-                transform_input(plane, iy - top, ix - left, h, width, room, to, near_step)
-                ix, iy, n = next_tile(ix, iy, n, across, down)
+        read_tiles(
+            simd.address(x), near, near_step, room, first, count, chunk, blocks, h, width, top, left, down, across
+        )  # fmt: skip
         for position in range(positions):
             for group in range(groups):
-                weights = simd.address(w) + (position * groups + group) * blocks * step
-                soon = weights + blocks * step
-                at = 0
-                while at < count:
-                    k = max(0, min(at, chunk - ROWS))
-                    t = simd.tile(ROWS, VECTORS)
-                    source = near + position * near_step + k * vector
-                    row = weights
-                    for _ in range(blocks - 1):
-                        for line in range(ahead):
-                            simd.prefetch(soon + line * LINE)
-                        soon += ahead * LINE
-                        t = simd.tile_fma_lanes(t, source, vector, row)
-                        source += chunk * vector
-                        row += step
-                    if last_channels == simd.LANES:
-                        t = simd.tile_fma_lanes(t, source, vector, row)
-                    else:
-                        for lane in range(last_channels):
-                            t = simd.tile_fma(t, source + lane * 4, vector, row + lane * VECTORS * vector)
-                    target = back + position * back_step + (group * VECTORS * chunk + k) * vector
-                    simd.tile_store_blocks(t, target, vector, chunk * vector)
-                    at += ROWS
-        for block in range(out_blocks):
-            bias = simd.address(b) + block * vector
-            ox, oy, n = first_x, first_y, first_image
-            for k in range(count):
-                transform_output(back + (block * chunk + k) * vector, back_step, room)
-                place = ((n * out_blocks + block) * oh + oy) * ow + ox
-                for i in range(min(M, oh - oy)):
-                    there, done = (place + i * ow) * vector, room + i * M * vector
-                    if ox + M <= ow:
-                        t = simd.tile_load_add(simd.tile(M, 1), done, vector)
-                        t = simd.tile_add_row(t, bias)
-                        if residual.size > 0:
-                            t = simd.tile_load_add(t, simd.address(residual) + there, vector)
-                        simd.tile_store(finish(t, alpha, beta), simd.address(y) + there, vector)
-                        continue
-                    for j in range(0, (ow - ox) * vector, vector):
-                        t = simd.tile_load_add(simd.tile(1, 1), done + j, vector)
-                        t = simd.tile_add_row(t, bias)
-                        if residual.size > 0:
-                            t = simd.tile_load_add(t, simd.address(residual) + there + j, vector)
-                        simd.tile_store(finish(t, alpha, beta), simd.address(y) + there + j, vector)
-                ox, oy, n = next_tile(ox, oy, n, across, down)
+                weights = simd.address(w) + position * step * vector + group * group_bytes
+                multiply(
+                    near + position * near_step, weights, weights + group_bytes,
+                    back + position * back_step + group * VECTORS * chunk * vector,
+                    count, chunk, blocks, last_channels,
+                )  # fmt: skip
+        write_tiles(
+            y, residual, b, back, back_step, room, first, count, chunk, 0, out_blocks, out_blocks, oh, ow, down,
+            across, alpha, beta,
+        )  # fmt: skip
 
 
-def next_tile(x, y, image, across, down):
-    """The place of the tile after the one at (x, y) of an image, along the row, then down, then in the next image."""
-    x += M
-    if x == across * M:
-        x = 0
-        y += M
-        if y == down * M:
-            y = 0
-            image += 1
-    return x, y, image
-
-
-def transform_input(plane, iy, ix, h, width, room, to, step):
-    """B' d B of the (M + 2)² vectors at (iy, ix) of a plane, zeros outside; position p goes to `to + p * step`."""
-    vector = simd.LANES * 4
-    side = M + 2
-    source, row = plane + (iy * width + ix) * vector, width * vector
-    if iy < 0 or ix < 0 or iy + side > h or ix + side > width:
-        for i in range(side):
-            for j in range(side):
-                value = simd.splat(np.float32(0))
-                if 0 <= iy + i < h and 0 <= ix + j < width:
-                    value = simd.load(source + i * row + j * vector)
-                simd.store(room + (i * side + j) * vector, value)
-        source, row = room, side * vector
-    half = room + side * side * vector
-    for j in range(side):
-        simd.winograd_input(source + j * vector, row, half + j * vector, side * vector, M)
-    for i in range(side):
-        simd.winograd_input(half + i * side * vector, vector, to + i * side * step, step, M)
-
-
-def transform_output(source, step, room):
-    """A' s A of the (M + 2)² vectors at `source + p * step`; the M × M results lie at `room`, row by row."""
-    vector, side = simd.LANES * 4, M + 2
-    half = room + M * M * vector
-    for j in range(side):
-        simd.winograd_output(source + j * step, side * step, half + j * vector, side * vector, M)
-    for i in range(M):
-        simd.winograd_output(half + i * side * vector, vector, room + i * M * vector, vector, M)
+def winograd_as_it_goes(
+    x, y, residual, w, left_matrix, b, inputs, sums, filters, corner, c, h, width, oh, ow, top, left, tiles, down,
+    across, chunk, shares, out_blocks, near_size, back_size, room_size, alpha, beta, ith, nth,
+):  # fmt: skip
+    """Filters are transformed on the way, a row of positions at a time; threads share the chunks, or the groups."""
+    positions, vector = (M + 2) * (M + 2), simd.LANES * 4
+    blocks = (c + simd.LANES - 1) // simd.LANES
+    last_channels = c - (blocks - 1) * simd.LANES
+    groups = out_blocks // VECTORS
+    near_step, back_step, step = near_size * vector, back_size * vector, room_size * vector
+    near = simd.address(inputs) + ith * positions * near_step
+    back = simd.address(sums) + ith * positions * back_step
+    row = simd.address(filters) + ith * (M + 2) * step
+    room = simd.address(corner) + ith * 2 * positions * vector
+    chunks = (tiles + chunk - 1) // chunk
+    for unit in range(chunks * shares * ith // nth, chunks * shares * (ith + 1) // nth):
+        share, first = unit % shares, unit // shares * chunk
+        count = min(chunk, tiles - first)
+        read_tiles(
+            simd.address(x), near, near_step, room, first, count, chunk, blocks, h, width, top, left, down, across
+        )  # fmt: skip
+        for group in range(groups * share // shares, groups * (share + 1) // shares):
+            for i in range(M + 2):
+                transform_row(simd.address(w), simd.address(left_matrix), group, i, c, row, step)
+                for j in range(M + 2):
+                    position, weights = i * (M + 2) + j, row + j * step
+                    multiply(
+                        near + position * near_step, weights, weights + step, back + position * back_step,
+                        count, chunk, blocks, last_channels,
+                    )  # fmt: skip
+            write_tiles(
+                y, residual, b, back, back_step, room, first, count, chunk, group * VECTORS, VECTORS, out_blocks,
+                oh, ow, down, across, alpha, beta,
+            )  # fmt: skip

@@ -30,17 +30,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     """One after the other, every target whose code runs here, as FBNET_TARGET chooses it."""
-    monkeypatch.setenv("FBNET_TARGET", request.param)
-    targets.host.cache_clear()
-    yield TARGETS[request.param]
-    targets.host.cache_clear()
+    yield from _chosen(request.param, monkeypatch)
 
 
 @pytest.fixture
 def some_level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     """One of these targets, by the test's name: a long table is spread over them, as compiling takes its time."""
+    yield from _chosen(_by_name(request, levels()), monkeypatch)
+
+
+@pytest.fixture
+def level_of_halves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+    """One of those that read fp16, if there are any."""
     there = levels()
-    name = there[zlib.crc32(request.node.name.encode()) % len(there)]
+    able = [name for name in there if TARGETS[name].halves]
+    yield from _chosen(_by_name(request, able or there), monkeypatch)
+
+
+def _by_name(request: pytest.FixtureRequest, names: list[str]) -> str:
+    return names[zlib.crc32(request.node.name.encode()) % len(names)]
+
+
+def _chosen(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     monkeypatch.setenv("FBNET_TARGET", name)
     targets.host.cache_clear()
     yield TARGETS[name]
