@@ -211,7 +211,8 @@ class Net:
         samples    arrays, or dicts of arrays by input name; what a run of this net takes
         method     how ranges are chosen: "minmax", "percentile", "mse" or "entropy"; "auto" tries the first three
         labels     the right class of each sample
-        max_drop   points of top-1 that may be lost: layers stay in fp32 until it is met
+        metric     or a function that gives points to a net, more being better
+        max_drop   points of either that may be lost: layers stay in fp32 until it is met
         and more   see engine/quantize
 
         Raises InputError, NetError, QuantizationError.

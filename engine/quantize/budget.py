@@ -3,7 +3,7 @@
 Each layer with weights is tried alone: the error that it makes when it is the only one in int8. Errors of several add
 up like independent noise, in their squares; so those that make the most error for the time that int8 saves come first
 back to fp32, as many as it takes. The last of them may have been what it took: then of those before it some
-are let go again, from the one that errs least for its time.
+are let go again, from the one that errs least for its time; and at last each that is worth it is tried to do without.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from .quality import Quality
 
 TRIED = 16  # samples that single layers are tried on
 WORTH = 0.05  # of the multiply-adds in fp32: with less it is not tried to do with fewer
+WORTH_ONE = 0.003  # of the multiply-adds: a layer of fewer is not tried to do without
+MOST_ONES = 16  # layers that are tried to do without, those that take longest
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be lost: points of top-1 (without labels: of agreement with fp32), and the outputs' relative error.
+    """What may be lost: points (see Quality.drop), and the outputs' relative error.
 
     most_float  the largest share of the multiply-adds that may stay in fp32 for it
     """
@@ -35,7 +37,8 @@ class Budget:
         """Whether a net of this quality is within the budget. Raises InputError if that cannot be told."""
         if self.max_drop is not None and found.drop is None:
             raise InputError(
-                "max_drop is points of top-1, but the outputs are no scores of classes, (N, C): give max_error"
+                "max_drop is points of top-1, but the outputs are no scores of classes, (N, C), and no text: "
+                "give max_error, or a metric of your own"
             )
         within = self.max_drop is None or (found.drop is not None and found.drop <= self.max_drop + 1e-9)
         return within and (self.max_error is None or found.error <= self.max_error)
@@ -93,7 +96,7 @@ def back_to_float(
     def met(chosen: Sequence[Candidate]) -> bool:
         names = tuple(c.layer for c in chosen)
         if names not in tried:
-            report(f"{len(names)} layers in fp32", len(tried), 12)
+            report(f"{len(names)} layers in fp32", len(tried), 12 + MOST_ONES)
             tried[names] = judge(names)
         return budget.met(tried[names])
 
@@ -127,4 +130,10 @@ def _fewer(chosen: Sequence[Candidate], met: Callable[[Sequence[Candidate]], boo
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if met([*others[:middle], last]) else (middle, high)
-    return [*others[:high], last]
+    chosen = [*others[:high], last]
+    slow = sorted((c for c in chosen if c.share > WORTH_ONE), key=lambda c: -c.seconds)
+    for candidate in slow[:MOST_ONES]:
+        without = [c for c in chosen if c is not candidate]
+        if without and met(without):
+            chosen = without
+    return chosen

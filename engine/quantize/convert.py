@@ -181,7 +181,7 @@ class Builder:
     """Makes the integer net, node after node; what rules see of it is `Site`.
 
     ends     tensors besides the outputs that must be there in fp32, under their own names
-    direct   a weighted layer that no integer layer reads gives fp32 itself, unrounded
+    direct   a weighted layer that no integer layer reads gives fp32 itself, unrounded; one of the ends does in any case
     decided  layer name -> Weights that were decided already; others are rounded to nearest
     """
 
@@ -216,7 +216,8 @@ class Builder:
     def is_int8(self, node: Node) -> bool:
         """Whether an integer node gives int8: some other reads it so, or it can give nothing else."""
         rule = rule_of(node.layer)
-        direct = self.direct and rule is not None and rule.weighted
+        ends = self.ends.keys() >= set(node.outputs)
+        direct = (self.direct or ends) and rule is not None and rule.weighted
         return not direct or bool(self._wanted & set(node.outputs))
 
     def add(self, node: Node) -> list[Layer]:

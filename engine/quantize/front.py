@@ -9,7 +9,7 @@ from typing import Any
 from ..net import Net
 from .budget import Budget
 from .quality import Labels
-from .quantizer import AUTO, Made, Quantizer, Recipe
+from .quantizer import AUTO, Made, Metric, Quantizer, Recipe
 from .ranges import methods
 from .samples import FEW
 
@@ -22,6 +22,7 @@ def quantize_net(
     method: str = AUTO,
     *,
     labels: Labels | None = None,
+    metric: Metric | None = None,
     max_drop: float | None = None,
     max_error: float | None = None,
     most_float: float = 0.5,
@@ -37,7 +38,9 @@ def quantize_net(
                 that ranges are a guess, and each is widened to what was seen: method "minmax"
     method      of choosing ranges: "auto", which tries the next three, "minmax", "percentile", "mse"; "entropy"
     labels      the right class of each sample, or the right ones
-    max_drop    points of top-1 that may be lost; without labels, of agreement with fp32
+    metric      a function that gives points to a net, more being better: what counts where classes do not; it is
+                asked for this net and for each that is tried
+    max_drop    points of the metric that may be lost; without one, of top-1; without labels, of agreement with fp32
     max_error   relative error of the outputs that is allowed: 0.1 is 10 %
     most_float  the largest share of the multiply-adds that may stay in fp32 for that
     keep        layers that stay in fp32 in any case
@@ -51,7 +54,7 @@ def quantize_net(
         warnings.warn(f"{net.name} is calibrated with only {how}; ranges are all that was seen", stacklevel=3)
         method = "minmax"
     recipe = Recipe(method, equalise, bias, adaptive, calibrate)
-    made = Quantizer(net, listed, recipe, labels).made(keep, Budget(max_drop, max_error, most_float))
+    made = Quantizer(net, listed, recipe, labels, metric).made(keep, Budget(max_drop, max_error, most_float))
     told = {
         "method": made.method, "equalise": equalise, "bias": bias, "adaptive": adaptive,
         "quality": made.quality.described(), "float_share": made.float_share, "floats": made.floats,

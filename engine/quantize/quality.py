@@ -22,9 +22,10 @@ class Quality:
     """An integer net beside fp32, on so many samples.
 
     error       of the outputs, the root of mean square relative to fp32's; the worst output's
-    agreement   percent of the samples whose best class is fp32's; None where the outputs are no classes
+    agreement   percent of the samples whose best class, or whose text, is fp32's; None where the outputs are neither
     top1_fp32, top1_int8    percent of the samples whose best class is right; None without labels
     top5_fp32, top5_int8    percent of which a right class is among the best five; None with five classes or fewer
+    metric_fp32, metric_int8    what the user's own metric says of the two nets; None without one
     """
 
     samples: int
@@ -34,10 +35,14 @@ class Quality:
     top1_int8: float | None = None
     top5_fp32: float | None = None
     top5_int8: float | None = None
+    metric_fp32: float | None = None
+    metric_int8: float | None = None
 
     @property
     def drop(self) -> float | None:
-        """Points of top-1 that are lost; without labels, of agreement."""
+        """Points of the metric that are lost; without one, of top-1; without labels, of agreement."""
+        if self.metric_fp32 is not None and self.metric_int8 is not None:
+            return self.metric_fp32 - self.metric_int8
         if self.top1_fp32 is not None and self.top1_int8 is not None:
             return self.top1_fp32 - self.top1_int8
         return None if self.agreement is None else 100 - self.agreement
@@ -48,12 +53,14 @@ class Quality:
 
     def __str__(self) -> str:
         parts = []
+        if self.metric_fp32 is not None:
+            parts.append(f"metric {self.metric_int8:.2f} of {self.metric_fp32:.2f} in fp32")
         if self.top1_fp32 is not None:
             parts.append(f"top-1 {self.top1_int8:.2f} % of {self.top1_fp32:.2f} % in fp32")
         if self.top5_fp32 is not None:
             parts.append(f"top-5 {self.top5_int8:.2f} % of {self.top5_fp32:.2f} %")
         if self.agreement is not None:
-            parts.append(f"{self.agreement:.2f} % choose fp32's class")
+            parts.append(f"{self.agreement:.2f} % say what fp32 does")
         return (
             ", ".join([*parts, f"outputs differ by {100 * self.error:.2f} %"])
             + f" ({self.samples} sample{'s' * (self.samples != 1)})"
@@ -61,14 +68,24 @@ class Quality:
 
 
 def judged_outputs(net: Net) -> list[str]:
-    """The tensors to compare: the net's outputs, but what a Softmax reads instead of what it writes."""
+    """The tensors to compare: the net's outputs, but what a Softmax or a choice of classes reads instead of what it
+    writes. A text, the classes of CTCGreedy, is one besides.
+    """
     writers = {o: layer for layer in net.layers for o in layer.outputs}
-    found = []
+    found, texts = [], []
     for name in net.outputs:
-        while name in writers and writers[name].type in ("Softmax", "Flatten", "Reshape"):
+        if name in writers and writers[name].type == "CTCGreedy" and name == writers[name].outputs[0]:
+            texts.append(name)
+        while name in writers and writers[name].type in (
+            "Softmax",
+            "Flatten",
+            "Reshape",
+            "TopK",
+            "CTCGreedy",
+        ):
             name = writers[name].inputs[0]
         found.append(name)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *texts]))
 
 
 def answers(net: Net, outputs: Sequence[str], samples: Sequence[Arrays]) -> list[Arrays]:
@@ -80,13 +97,14 @@ def answers(net: Net, outputs: Sequence[str], samples: Sequence[Arrays]) -> list
 
 def quality(exact: Sequence[Arrays], got: Sequence[Arrays], labels: Labels | None = None) -> Quality:
     """Two nets' answers beside each other. Raises InputError for labels that do not fit."""
-    error = max(_error([e[name] for e in exact], [g[name] for g in got]) for name in exact[0])
+    names = [name for name, first in exact[0].items() if first.dtype.kind == "f"] or list(exact[0])
+    error = max(_error([e[name] for e in exact], [g[name] for g in got]) for name in names)
     ours, theirs = _best(exact), _best(got)
     count = sum(len(next(iter(e.values()))) for e in exact)
     if ours is None or theirs is None:
         if labels is not None:
             raise InputError("labels were given, but the outputs are no scores of classes, (N, C)")
-        return Quality(count, error)
+        return Quality(count, error, _same_texts(exact, got))
     agreement = 100 * float(np.mean(ours[:, 0] == theirs[:, 0]))
     if labels is None:
         return Quality(count, error, agreement)
@@ -127,6 +145,15 @@ def _best(answers: Sequence[Arrays]) -> np.ndarray | None:
                 -np.concatenate([a[name].reshape(len(a[name]), -1) for a in answers]), 1, kind="stable"
             )
     return None
+
+
+def _same_texts(exact: Sequence[Arrays], got: Sequence[Arrays]) -> float | None:
+    """Percent of the samples all of whose classes, (N, T) whole numbers, are the same; None without such an output."""
+    texts = [name for name, first in exact[0].items() if first.dtype.kind in "iu" and first.ndim == 2]
+    if not texts:
+        return None
+    same = [e[name] == g[name] for name in texts[:1] for e, g in zip(exact, got, strict=True)]
+    return 100 * float(np.mean(np.concatenate([s.all(1) for s in same])))
 
 
 def _error(exact: Sequence[np.ndarray], got: Sequence[np.ndarray]) -> float:

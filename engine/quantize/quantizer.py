@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..part import pieces
 from ..progress import report
 from .budget import TRIED, Budget, Candidate, back_to_float
 from .convert import ASKED, Builder, kept_in_float, node_macs, nodes_of, prepared, quantizations, tensors_of
-from .correction import correct
+from .correction import Known, correct
 from .equalise import equalised
 from .observation import Seen, observe
 from .quality import Labels, Quality, answers, judged_outputs, quality, seconds_of
@@ -27,6 +27,8 @@ JUDGED = 32  # samples that methods are tried on
 CORRECTED = 8  # samples in a batch of those that weights are corrected on
 MEASURED = "more accurate so"  # why a layer stays in fp32 for a budget
 
+Metric = Callable[[Net], float]  # points that a whole net gets: more is better
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -35,7 +37,7 @@ class Recipe:
     method     of choosing ranges; "auto" is the best of three
     equalise   channels of different ranges are brought nearer to each other
     bias       mean errors go into biases
-    adaptive   weights are rounded for the least error of sums
+    adaptive   weights are rounded for the least error of sums, where that is better on samples not learnt from
     calibrate  the most samples that ranges and corrections come from, evenly spaced; quality is judged on all
     """
 
@@ -78,11 +80,18 @@ class Made:
 class Quantizer:
     """Observes a net once; makes integer nets of it."""
 
-    def __init__(self, net: Net, samples: object, recipe: Recipe = Recipe(), labels: Labels | None = None):
+    def __init__(
+        self,
+        net: Net,
+        samples: object,
+        recipe: Recipe = Recipe(),
+        labels: Labels | None = None,
+        metric: Metric | None = None,
+    ):
         if recipe.method != AUTO:
             methods[recipe.method]
         check_constants(net)
-        self.net, self.recipe, self.labels = net, recipe, labels
+        self.net, self.recipe, self.labels, self.metric = net, recipe, labels, metric
         self.samples = body_samples(net, checked_samples(net, samples))
         count = sum(len(next(iter(s.values()))) for s in self.samples)
         if labels is not None and len(labels) != count:
@@ -105,16 +114,17 @@ class Quantizer:
             self.seen = observe(self.lean, wanted, self.calibration)
         self.outputs = judged_outputs(self.exact)
         self.wanted = answers(self.exact, self.outputs, self.samples)
+        self.points = float(metric(net)) if metric else 0.0
         self.method = self._best_method(floats) if recipe.method == AUTO else recipe.method
 
     def _best_method(self, floats: Mapping[str, str]) -> str:
         """The method whose ranges come nearest to fp32: corrected on every other sample, judged on those between."""
         some = self.calibration[:: max(1, len(self.calibration) // JUDGED)]
         corrected, judged = some[::2], some[1::2] or some
-        exact, errors = answers(self.exact, self.outputs, judged), {}
+        exact, errors, known = answers(self.exact, self.outputs, judged), {}, Known()
         for number, self.method in enumerate(TRIED_METHODS):
             report(f"trying ranges by {self.method}", number, len(TRIED_METHODS))
-            body = self.builder(floats, corrected=corrected).finished()
+            body = self.builder(floats, corrected=corrected, known=known).finished()
             errors[self.method] = quality(exact, answers(body, self.outputs, judged)).error
         return min(errors, key=lambda name: errors[name])
 
@@ -128,32 +138,38 @@ class Quantizer:
         corrected: Sequence[Arrays] = (),
         adaptive: bool = False,
         direct: bool = True,
+        known: Known | None = None,
     ) -> Builder:
         """The integer body, in the making's last state.
 
         corrected  samples on which weights are decided; without any each is rounded to the nearest
+        known      what was found out on these samples before; it is added to
         """
         found = quantizations(self.lean, self.nodes, floats, self.seen, self.method)
         builder = Builder(self.lean, self.nodes, floats, found, self.specs, direct, self.outputs)
         if corrected and (self.recipe.bias or adaptive):
-            correct(builder, list(batches(corrected, CORRECTED)), bias=self.recipe.bias, adaptive=adaptive)
+            parts = list(batches(corrected, CORRECTED))
+            correct(builder, parts, bias=self.recipe.bias, adaptive=adaptive, known=known)
         for node in self.nodes:
             builder.add(node)
         return builder
 
     def judged(self, body: Net) -> Quality:
-        """How near an integer body comes to fp32, on all samples."""
-        return quality(self.wanted, answers(body, self.outputs, self.samples), self.labels)
+        """How near an integer body comes to fp32, on all samples, and by the user's metric."""
+        found = quality(self.wanted, answers(body, self.outputs, self.samples), self.labels)
+        if self.metric is None:
+            return found
+        return replace(found, metric_fp32=self.points, metric_int8=float(self.metric(self._whole(body))))
 
     def made(self, keep: Collection[str] = (), budget: Budget | None = None) -> Made:
         """An integer net within a budget. Raises QuantizationError if there is none."""
         budget, asked = budget or Budget(), dict.fromkeys(keep, ASKED)
         tried: dict[frozenset[str], Made] = {}
-        shares = self.shares()
+        shares, known = self.shares(), Known()
 
         def judge(names: Sequence[str]) -> Quality:
             floats = self.floats(asked | dict.fromkeys(names, MEASURED))
-            builder = self.builder(floats, self.calibration, self.recipe.adaptive)
+            builder = self.builder(floats, self.calibration, self.recipe.adaptive, known=known)
             body = builder.finished()
             found = self.judged(body)
             tried[frozenset(names)] = Made(

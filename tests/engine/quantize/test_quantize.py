@@ -11,7 +11,7 @@ from fbnet.engine.layer import layers
 from fbnet.engine.quantize import quantizer
 from fbnet.engine.quantize import samples as samples_module
 from fbnet.engine.quantize.budget import Budget, Candidate, back_to_float
-from fbnet.engine.quantize.correction import adapted
+from fbnet.engine.quantize.correction import adapted, best_damping, moments
 from fbnet.engine.quantize.front import quantize_net
 from fbnet.engine.quantize.quality import Quality, seconds_of, tensor_errors
 
@@ -133,8 +133,11 @@ def test_rounding_looks_at_what_the_sums_do():
         difference = (whole - steps).reshape(2, 4, 12) @ columns
         return float(np.square(difference).mean())
 
-    found = adapted(steps, columns)
+    found = adapted(steps, moments(columns))
     assert found.dtype == np.int8 and error(found) < 0.4 * error(np.rint(steps))
+    other = rng.normal(size=(2, 12, 500))
+    assert best_damping(steps, moments(columns), moments(columns)) is not None
+    assert best_damping(steps, moments(columns[..., :6]), moments(other)) is None, "six places teach nothing"
 
 
 @pytest.mark.parametrize(
@@ -293,3 +296,43 @@ def test_functions_one_behind_the_other_are_one_table():
     steps = np.clip(wanted / after.scale[0] + after.zero[0], -128, 127)
     assert np.abs(made.net.constants[table.inputs[1]].data - steps).max() <= 0.501
     assert "swish" not in specs and "shifted" in specs
+
+
+def test_what_counts_may_be_a_metric_of_the_users(fp32):
+    """Without classes: how near the fourth score comes to fp32's. It is asked for whole nets, fp32's first."""
+    asked: list[Net] = []
+    wanted = [fp32.forward(x=x)["prob"][0, 3] for x in SAMPLES]
+
+    def metric(net: Net) -> float:
+        asked.append(net)
+        got = [net.forward(x=x)["prob"][0, 3] for x in SAMPLES]
+        return 100 - 1000 * float(np.abs(np.subtract(got, wanted)).max())
+
+    made = quantize_net(fp32, SAMPLES, adaptive=False, metric=metric, max_drop=0.5, most_float=1.0)
+    assert asked[0] is fp32 and made.quality.metric_fp32 == 100
+    assert len(asked) > 2 and 0 < made.quality.drop <= 0.5 and 0 < made.float_share < 1
+    assert "metric 99." in str(made.quality) and metric(made.net) == made.quality.metric_int8
+
+
+def test_a_text_is_kept_to_the_letter():
+    """Twelve steps of six letters: without a budget some lines read otherwise than in fp32, with one none does."""
+    import fbnet
+
+    chain = [
+        L["Convolution"]("x", w(16, 3, 12, 1), w(16), name="a", activation="ReLU"),
+        L["Convolution"]("a", w(6, 16, 1, 1), name="b"),
+        L["Permute"]("b", name="turned", order=(0, 3, 1, 2)),
+        L["Flatten"]("turned", name="steps", axis=2),
+        L["Softmax"]("steps", name="shares", axis=2),
+    ]
+    reader = fbnet.with_answers(Net(chain, inputs={"x": ("N", 3, 12, 12)}), ctc=0)
+    lines = [rng.normal(size=(1, 3, 12, 12)).astype(np.float32) for _ in range(60)]
+
+    def same(net: Net) -> float:
+        pairs = [(reader.forward(x=x)["classes"], net.forward(x=x)["classes"]) for x in lines]
+        return 100 * float(np.mean([np.array_equal(a, b) for a, b in pairs]))
+
+    plain, held = (quantize_net(reader, lines, adaptive=False, most_float=1, max_drop=m) for m in (None, 0.0))
+    assert plain.quality.agreement == pytest.approx(same(plain.net)) and same(plain.net) < 100
+    assert same(held.net) == held.quality.agreement == 100
+    assert 0 < plain.quality.error < 0.05, "of the scores, not of the letters"
