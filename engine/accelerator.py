@@ -31,8 +31,11 @@ class Remote(Arena):
         return super()._view(place, spec) if place.region != ARENA else self._room(spec)
 
     def _room(self, spec: Spec) -> np.ndarray:
-        """An array on the host for a tensor."""
-        return np.empty(spec.shape, spec.dtype.storage)
+        """An array on the host for a tensor. Raises DeviceError."""
+        try:
+            return np.empty(spec.shape, spec.dtype.storage)
+        except MemoryError:
+            raise DeviceError(f"{self.plan.net.name}: the host has no memory for {spec}") from None
 
     def travelling(self, names: Iterable[str]) -> Iterable[tuple[int, np.ndarray]]:
         """(place in the arena, array on the host) of named tensors; those that are constants are there already."""

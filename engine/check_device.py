@@ -179,11 +179,17 @@ def _run(trials: Sequence[_Trial], device: Device) -> list[_Result]:
     plan, got = _outputs(whole, fed, device)
     for mark, number in zip(marks, taken, strict=True):
         steps = [step for step in plan.steps if step.layer.startswith(mark)]
-        names = ["host" if step.entry < 0 else step.kernel.split("/")[-1] for step in steps]
+        names = ["host" if step.kernel == "reference" else _called(step.kernel) for step in steps]
         net, given = made[number]
         outputs = {name: got[mark + name] for name in net.outputs}
         results[number] = _result(trials[number], net, given, outputs, list(dict.fromkeys(names)))
     return results
+
+
+def _called(kernel: str) -> str:
+    """A kernel's own name; of a segment the device that it runs on."""
+    first, *_, last = kernel.split("/")
+    return first if last == "segment" else last
 
 
 def _outputs(net: Net, fed: Mapping[str, np.ndarray], device: Device) -> tuple[Plan, dict[str, np.ndarray]]:

@@ -201,6 +201,10 @@ def device_of(device: str | Device) -> Device:
     """
     if isinstance(device, Device):
         return device
+    if not all(re.split("[,+]", device)) or device.endswith(":"):
+        raise DeviceError(
+            f"device {device!r} lacks a name: there are {', '.join(devices)}; lib: and npu: take a file"
+        )
     for mark in ",+":
         names = _listed(device, mark)
         if len(names) > 1:

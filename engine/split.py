@@ -82,8 +82,11 @@ class _Split:
 
     def __init__(self, net: Net, devices: Sequence[Device], shapes: Shapes, threads: int):
         self.devices, self.threads = devices, threads
-        self.net = apply(net.computed)
-        self.specs = {name: spec.concrete for name, spec in self.net.specs(shapes).items()}
+        fixed = {name: spec.concrete for name, spec in net.specs(shapes).items() if name in net.inputs}
+        self.net = apply(
+            net.computed.replace(inputs=fixed)
+        )  # a segment has no other sizes, however it is asked
+        self.specs = {name: spec.concrete for name, spec in self.net.specs().items()}
         self.refusals = {layer.name: self._refusals(layer) for layer in self.net.layers}
         self.home = {layer.name: self._first(layer) for layer in self.net.layers}
         self.stays: dict[str, str] = {}

@@ -57,9 +57,12 @@ class Tensor(ctypes.Structure):
 class Calls:
     """A library and its calls. Each raises DeviceError with the library's own words if its status is an error."""
 
-    def __init__(self, path: str | Path):
-        """Load it. Raises DeviceError if it is no library for this machine, or lacks one of the six calls."""
-        self.path = Path(path)
+    def __init__(self, path: str | Path, name: str = ""):
+        """Load it. Raises DeviceError if it is no library for this machine, or lacks one of the six calls.
+
+        name  what errors of its calls begin with; default: the path
+        """
+        self.path, self.name = Path(path), name or str(path)
         if not self.path.is_file():
             raise DeviceError(f"{path}: there is no such library")
         try:
@@ -88,7 +91,7 @@ class Calls:
         for name, shape in shapes.items():
             if len(shape) > MAX_AXES:
                 raise DeviceError(
-                    f"{self.path}: input {name!r} has {len(shape)} axes; a library's have {MAX_AXES}"
+                    f"{self.name}: input {name!r} has {len(shape)} axes; a library's have {MAX_AXES}"
                 )
         wanted = [Shape(name.encode(), len(shape), tuple(shape)) for name, shape in shapes.items()]
         self._call("NN_Prepare", handle, handle, (Shape * len(wanted))(*wanted), len(wanted))
@@ -135,5 +138,5 @@ class Calls:
             if hasattr(self._library, "NN_ErrorText"):
                 said = self._library.NN_ErrorText(handle, status) or b""
             text = said.decode("utf-8", "replace") or "it does not say why"
-            raise DeviceError(f"{self.path}: {call} returned {status}: {text}")
+            raise DeviceError(f"{self.name}: {call} returned {status}: {text}")
         return status

@@ -133,7 +133,7 @@ class Lib(Device):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / f"lib{plan.net.name}.so"
                 path.write_bytes(plan.objects[0])
-                kept["_calls"] = Calls(path)
+                kept["_calls"] = Calls(path, f"{plan.net.name} as a library")
         return kept["_calls"]
 
     # -- the six calls -------------------------------------------------------------------------------------

@@ -144,6 +144,8 @@ def works_of(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]
 
     specs  of one image
     """
+    if all(name in constants for name in layer.inputs if name):
+        raise Refused("it reads nothing but constants")
     for name in (*layer.inputs, *layer.outputs):
         if name and name not in constants and specs[name].shape[:1] != (1,):
             raise Refused(f"{name} is {specs[name]}: the chip is given one image at a time")

@@ -10,6 +10,7 @@ from fbnet.engine.layer import layers
 from fbnet.engine.split import cut
 from fbnet.layers.activation import ReLU
 from fbnet.layers.binary import Binary
+from fbnet.layers.conv import Convolution
 from fbnet.layers.reshape import Flatten
 from fbnet.layers.softmax import Softmax
 
@@ -133,6 +134,11 @@ def test_what_is_asked_wrongly(net):
         DeviceError, match=r"^npu\+cpu,reference: put commas between devices to weigh their times"
     ):
         net.compile(device="npu+cpu,reference")
+    for text in ("", "cpu,", ",cpu", "lib:", "npu:"):
+        with pytest.raises(
+            DeviceError, match=rf"^device '{text}' lacks a name: there are cpu, .* take a file$"
+        ):
+            device_of(text)
     message = (
         r"^r \(ReLU\): no device computes it. npu: it reads x, which is fp32\[1,3,4\]. End the list with cpu$"
     )
@@ -166,3 +172,15 @@ def test_what_is_asked_wrongly(net):
 def test_marks_in_a_path(text, parts):
     device = device_of(text)
     assert device.name == text and [part.name for part in getattr(device, "parts", [device])] == parts
+
+
+def test_a_net_of_any_size_is_cut_for_the_one_at_hand():
+    """Its sizes have no usual values: only for those that are asked for it is known what a segment's inputs are."""
+    w = np.ones((2, 3, 3, 3), np.float32)
+    steps = [Convolution("x", w, name="c"), layers["Cumulated"]("c", name="s"), ReLU("s", name="y")]
+    net = Net(steps, {"x": ("N", 3, "H", "W")}, name="any")
+    with net.compile(device="cpu+reference", shapes={"x": (1, 3, 5, 4)}).session() as session:
+        for shape in ((1, 3, 5, 4), (2, 3, 4, 6)):
+            x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+            session.prepare({"x": shape})
+            np.testing.assert_allclose(session.run({"x": x})["y"], net.forward(x=x)["y"], 1e-5, 1e-5)

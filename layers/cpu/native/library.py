@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ....engine.compile import compile_net
 from ....engine.device import Device, LibraryMaker, devices
-from ....engine.errors import CompileError, InputError
+from ....engine.errors import CompileError, FileError, InputError
 from ....engine.lower import HostFallback
 from ....engine.net import Net
 from ....engine.plan import Plan
@@ -84,7 +84,7 @@ def compile_library(
     shapes   input shapes to be ready for, each a plan; the first is the usual one
     threads  how many a session may use, at most
 
-    Nothing is written unless all of it can be. Raises InputError, CompileError, ShapeError.
+    Nothing is written unless all of it can be. Raises InputError, CompileError, ShapeError, FileError.
     """
     _check(wishes)
     platform = platform_named(target)
@@ -94,8 +94,11 @@ def compile_library(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         written, parts = _built(folder, made, plans, platform, compiler, wishes)
-        out.mkdir(parents=True, exist_ok=True)
-        files = [_placed(folder / file, out / file) for file in written]
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            files = [_placed(folder / file, out / file) for file in written]
+        except OSError as error:
+            raise FileError(f"{out}: it cannot be written: {error.strerror or error}") from None
     return Library(platform, files, parts, plans, compiler)
 
 

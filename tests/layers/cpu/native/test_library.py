@@ -7,7 +7,7 @@ from pathlib import Path
 import fbnet
 import numpy as np
 import pytest
-from fbnet import CompileError, InputError, Layer, layer
+from fbnet import CompileError, FileError, InputError, Layer, layer
 from fbnet.engine.layer import layers
 from fbnet.layers.cpu.native import platforms
 from fbnet.layers.cpu.native.library import Wishes, compile_library
@@ -295,6 +295,12 @@ def test_what_cannot_be_made(wishes, target, kind, message, pair, tmp_path):
     with pytest.raises(kind, match=message):
         compile_library(pair, tmp_path / "out", Wishes(**{"name": "pair"} | wishes), target)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written(compiler, pair, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(FileError, match=r"file: it cannot be written: File exists$"):
+        compile_library(pair, tmp_path / "file", Wishes("pair"))
 
 
 def test_a_missing_compiler_is_told_how_to_come(monkeypatch, pair, tmp_path):
