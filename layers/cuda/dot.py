@@ -7,16 +7,16 @@ bits are the integer specification's: the sums are exact, and requantize.cu roun
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
 from ...engine.kernel import Call, Packed, Stage, View, kernel
 from ..quantized import QuantizedConvolution, QuantizedInnerProduct
+from ..taps import cells, packed, table
 from . import native
 from .card import card
 from .conv import in_two_axes
-from .gemm import FAR, Problem, problem_of
+from .gemm import Problem, problem_of
 from .quantized import bind_weighted
 
 WORD = 4  # channels
@@ -61,30 +61,7 @@ def dot(
 
 def words_of(problem: Problem) -> int:
     """Of a group, filled up to whole stages."""
-    return -(-prod(problem.taps) * -(-problem.channels // WORD) // BK) * BK
-
-
-def table(problem: Problem) -> np.ndarray:
-    """Of each word: how far on it is in x, rows down, columns across, and how many of its channels there are."""
-    c, (_, h, width), (dilation_h, dilation_w) = problem.channels, problem.image, problem.dilation
-    ky, kx, first = np.meshgrid(*map(np.arange, problem.taps), np.arange(0, c, WORD), indexing="ij")
-    down, across = ky * dilation_h, kx * dilation_w
-    there = np.minimum(c - first, WORD)
-    found = np.stack([(first * h + down) * width + across, down, across, there], -1).reshape(-1, 4)
-    rest = np.tile([0, FAR, 0, 0], (words_of(problem) - len(found), 1))
-    return np.concatenate([found, rest]).astype(np.int32)
-
-
-def packed(problem: Problem, w: np.ndarray, rows: int) -> np.ndarray:
-    """Weights (M, C/group, ...) as (group, words, rows) of four channels each, filled up with zeros."""
-    group, c, taps = problem.group, problem.channels, prod(problem.taps)
-    per_group, quads = problem.m // group, -(-c // WORD)
-    wide = np.zeros((group, taps, quads * WORD, rows), np.int8)
-    wide[:, :, :c, :per_group] = w.reshape(group, per_group, c, taps).transpose(0, 3, 2, 1)
-    bytes_of = wide.reshape(group, taps * quads, WORD, rows).swapaxes(2, 3)
-    words = np.zeros((group, words_of(problem), rows), np.int32)
-    words[:, : taps * quads] = np.ascontiguousarray(bytes_of).view(np.int32)[..., 0]
-    return words
+    return -(-cells(problem.taps, problem.channels, WORD) // BK) * BK
 
 
 def bias(call: Call) -> np.ndarray:
@@ -110,12 +87,13 @@ def bind(call: Call) -> Stage:
 
 def stage(call: Call, problem: Problem, tile: Tile) -> Stage:
     """The product by one tile."""
-    per_group = problem.m // problem.group
+    per_group, depth = problem.m // problem.group, words_of(problem)
     down, (_, h, width), (oh, ow) = -(-per_group // tile.bm), problem.image, problem.result
     params = bind_weighted(call) | dict(
-        w=Packed(packed(problem, call.constants["w"], down * tile.bm)), taps=Packed(table(problem)),
+        w=Packed(packed(call.constants["w"], problem.group, WORD, depth, down * tile.bm)),
+        taps=Packed(table(problem.taps, problem.channels, (h, width), problem.dilation, WORD, depth)),
         b=Packed(bias(call)), c=problem.channels, h=h, width=width, m=per_group, oh=oh, ow=ow, group=problem.group,
-        depth=words_of(problem), rows=down * tile.bm, pixels=problem.pixels, stride_h=problem.stride[0],
+        depth=depth, rows=down * tile.bm, pixels=problem.pixels, stride_h=problem.stride[0],
         stride_w=problem.stride[1], top=problem.pad[0], left=problem.pad[1], threads=tile.threads,
         shared=tile.shared, blocks_x=-(-problem.pixels // tile.bn), blocks_y=down, blocks_z=problem.group,
     )  # fmt: skip

@@ -23,6 +23,7 @@ import numpy as np
 from ...engine.kernel import Call, Packed, Scratch, Stage, View, kernel
 from ..conv import Convolution
 from ..inner_product import InnerProduct
+from ..taps import FAR
 from . import native, tune
 from .blocks import divide
 from .card import numba_cuda, numba_simulates
@@ -33,7 +34,6 @@ from .inner_product import ROWS
 cuda = numba_cuda()
 
 PAD = 8  # numbers behind each row of shared memory in gemm.cu
-FAR = -(1 << 20)  # rows down, of taps that fill the table up: never in an image
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 float finish(float v, int act, float alpha, float beta) {
     switch (act) {
-    case 1: return fmin(fmax(v, alpha), beta);
+    case 1: v = v < alpha ? alpha : v; return v > beta ? beta : v;  // fmin and fmax are calls for some compilers
     case 2: return v > 0 ? v : alpha * v;
     case 3: return 1 / (1 + exp(-v));
     case 4: return v / (1 + exp(-alpha * v));

@@ -12,3 +12,4 @@ from . import norm as norm
 from . import pool as pool
 from . import quantized_conv as quantized_conv
 from . import resize as resize
+from . import team as team

@@ -14,7 +14,9 @@ TO = {"int8": 0, "fp32": 1, "int32": 2}  # what a layer stores, as the .cl files
 INTEGERS = dict(number="int", HALVES=0, TO=0)
 
 
-@written_in("rounding.cl", "geometry.cl", "tile.cl", "requantize.cl", "quantized_conv.cl", **INTEGERS)
+@written_in(
+    "rounding.cl", "geometry.cl", "places.cl", "tile.cl", "requantize.cl", "quantized_conv.cl", **INTEGERS
+)
 def quantized_conv(
     x, w, b, multiplier, slope, residual, residual_zero, residual_multiplier, low, high, zero, y, c, h, width, m, oh,
     ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group, places, blocks, x_zero, size_x, size_y,

@@ -2,9 +2,13 @@
 // another, each rounded to nearest. Nothing may be fused, so this file stands first.
 #pragma OPENCL FP_CONTRACT OFF
 
-// clamp(rint(v) + zero), where low and high are the limits less zero. v is no NaN.
+// clamp(rint(v) + zero), where low and high are the limits less zero. v is no NaN. Nothing is called: a number of at most
+// 2^22 rounds, halves to even, when one is added that leaves no bits for a fraction. rint takes ten times as long by PoCL.
 int rounded(float v, float low, float high, float zero) {
-    return (int)(rint(fmin(fmax(v, low), high)) + zero);
+    const float all_bits = 12582912.f;
+    v = v < low ? low : v;
+    v = v > high ? high : v;
+    return (int)(v + all_bits - all_bits + zero);
 }
 
 // a / b, rounded as IEEE 754 says. OpenCL's own may be 2.5 units off, unless the compiler can be asked for more: then

@@ -22,14 +22,8 @@ void tile(
     __global const x_t *x, __global const w_t *w, row_t *sums, int place, int places, int block, int blocks, int g,
     int x_zero, GEOMETRY) {
     int from[TN], iy[TN], ix[TN];
-    for (int n = 0; n < TN; n++) {
-        const int p = min(place + n, places - 1);  // one past the end is computed, and thrown away
-        const int row = p / ow, image = row / oh;
-        iy[n] = (row - image * oh) * stride_h - top;
-        ix[n] = (p - row * ow) * stride_w - left;
-        from[n] = ((image * group + g) * c * h + iy[n]) * width + ix[n];
-        sums[n] = 0;
-    }
+    look(place, places, g, from, iy, ix, GIVEN);
+    for (int n = 0; n < TN; n++) sums[n] = 0;
     int tap = (g * blocks + block) * kh * kw * c;
     for (int ky = 0; ky < kh; ky++)
         for (int kx = 0; kx < kw; kx++) {

@@ -6,6 +6,7 @@ import pytest
 from fbnet.engine.check import check_layer
 from fbnet.engine.device import devices
 from fbnet.engine.kernel import kernels
+from fbnet.layers.opencl.team import SMALL, TEAMS
 
 # beyond which the simulator takes seconds: numbers that go into a layer, and multiplications
 NUMBERS, MULTIPLICATIONS = 7000, 60000
@@ -25,9 +26,10 @@ def test_kernels_give_the_references_numbers(case, some_chip):
     _reached.update(c.kernel for c in checks)
 
 
-def test_the_table_reaches_every_kernel():
-    """The cases before this one, if all of them ran in this process."""
+def test_the_table_reaches_every_kernel(some_chip):
+    """The cases before this one, if all of them ran in this process; but for tiles that a simulator does not take."""
     if len(_reached) < 60:
         pytest.skip("only a part of the cases ran here")
-    ours = {k.name for k in kernels.values() if k.device == "opencl"}
+    large = [f"_{t}" for t in TEAMS if some_chip.simulated and t.bm * t.bn > SMALL]
+    ours = {k.name for k in kernels.values() if k.device == "opencl" and not k.name.endswith(tuple(large))}
     assert ours - _reached == set()
