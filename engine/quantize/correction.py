@@ -261,19 +261,22 @@ def adapted(steps: np.ndarray, square: np.ndarray, damping: float = DAMPINGS[0])
     """steps (M, K), in units of one, rounded to int8 so that steps @ columns changes least.
 
     square  (groups, K, K): the columns' moments; rows of group g are multiplied by those of group g
+
+    Each input's weight makes up for the errors of those before, by the factor of `square` that has ones on its
+    diagonal: the same numbers as by the inverse's. Chee et al. 2023, arXiv:2307.13304.
     """
     g, k, _ = square.shape
     power = np.trace(square, axis1=1, axis2=2) / k
     square = square + np.maximum(damping * power, 1e-12)[:, None, None] * np.eye(k)
-    upper = np.linalg.cholesky(np.linalg.inv(square)).transpose(0, 2, 1)
-    left = steps.reshape(g, -1, k).astype(np.float64)
-    result = np.empty(left.shape, np.int8)
+    upper = np.linalg.cholesky(square[:, ::-1, ::-1])[:, ::-1, ::-1]  # square = upper @ upper.T
+    upper = upper / np.diagonal(upper, axis1=1, axis2=2)[:, None, :]
+    wanted = steps.reshape(g, -1, k).astype(np.float64)
+    result, errors = np.empty(wanted.shape, np.int8), np.empty(wanted.shape)
     for start in range(0, k, BLOCK):
         end = min(start + BLOCK, k)
-        errors = np.empty((*left.shape[:2], end - start))
+        moved = wanted[..., start:end] + errors[..., :start] @ upper[:, :start, start:end]
         for j in range(start, end):
-            result[..., j] = int8_weights(left[..., j])
-            errors[..., j - start] = (left[..., j] - result[..., j]) / upper[:, j, j][:, None]
-            left[..., j + 1 : end] -= errors[..., j - start, None] * upper[:, j, None, j + 1 : end]
-        left[..., end:] -= errors @ upper[:, start:end, end:]
+            more = (errors[..., start:j] @ upper[:, start:j, j, None])[..., 0]
+            result[..., j] = int8_weights(moved[..., j - start] + more)
+            errors[..., j] = wanted[..., j] - result[..., j]
     return result.reshape(steps.shape)
