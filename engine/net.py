@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .dtype import DType, dtypes
+from .dtype import dtypes
 from .errors import FbnetError, InputError, NetError, did_you_mean
 from .fixed import refuse_other_sizes
 from .layer import ABSENT, Layer
@@ -241,12 +241,13 @@ class Net:
     def stored_as(self, dtype: str, samples: Any = None) -> Net:
         """The same net with its weights, the constants of two or more axes, stored in another dtype, like "fp16".
 
-        Layers are folded into each other first, so that what is rounded is what is computed with. A weight with a
-        number that the dtype cannot hold stays as it is, and a warning says so. So do the weights of a layer that
-        reads or writes such numbers, or halves of them, on the samples, if there are any: arrays, or dicts of arrays
-        by input name. Raises InputError for a dtype that does not store what fp32 computes with.
+        Layers are folded into each other first, so that what is rounded is what is computed with; and it is rounded so
+        that the weights of an output channel keep their sum. A weight with a number that the dtype cannot hold stays as
+        it is, and a warning says so. So do the weights of a layer that reads or writes such numbers, or halves of them,
+        on the samples, if there are any: arrays, or dicts of arrays by input name. Raises InputError for a dtype that
+        does not store what fp32 computes with.
         """
-        from .quantize.half import too_large
+        from .quantize.half import narrowed, too_large
         from .rewrite import apply
 
         kind = dtypes[dtype]
@@ -261,7 +262,7 @@ class Net:
             why = f"it computes with numbers as large as {largest:.3g}, too near to where {kind} ends"
             warnings.warn(f"{lean[name]} stays fp32: {why}", StaysWide, stacklevel=2)
         kept = {i for name in wide for i in lean[name].inputs}
-        constants = {n: c if n in kept else _stored_as(c, kind) for n, c in lean.constants.items()}
+        constants = narrowed(lean, kind, kept)
         told = {"wide": {name: round(v, 3) for name, v in wide.items()}} if wide else {}
         return lean.replace(constants=constants, metadata=dict(lean.metadata) | told)
 
@@ -391,24 +392,6 @@ def as_input(name: str, spec: Spec, array: Any) -> np.ndarray:
             f"input {name!r} has shape {list(array.shape)} but is {spec}: give it {spec.ndim} dimensions"
         )
     return array
-
-
-def _stored_as(constant: Tensor, kind: DType) -> Tensor:
-    """A weight in fp32 as it is in another dtype; itself if it is no weight, or has a number too large for that."""
-    if constant.spec.dtype.name != "fp32" or constant.spec.ndim < 2:
-        return constant
-    assert constant.data is not None
-    stored = kind.quantize(constant.data, None)
-    lost = np.isfinite(constant.data) & ~np.isfinite(kind.dequantize(stored, None))
-    if lost.any():
-        most = float(np.abs(constant.data[lost]).max())
-        warnings.warn(
-            f"{constant.name} stays fp32: {most:.3g} is too large a number for {kind}",
-            StaysWide,
-            stacklevel=4,
-        )
-        return constant
-    return Tensor(constant.name, Spec(constant.spec.shape, kind), stored)
 
 
 def _dtype_name(array: np.ndarray) -> str:

@@ -41,7 +41,7 @@ def test_a_net_in_halves_is_the_net_of_its_rounded_weights(name, level_of_halves
     net = NETS[name]
     x = array(*net.inputs["x"].shape)
     half = net.stored_as("fp16")
-    rounded = rounded_as_halves(net)
+    rounded = widened(half)
     wanted = rounded.forward(x=x)
     tolerance = {"winograd": 5e-5}.get(name, 2e-6)  # Winograd's own error
     for out, y in wanted.items():
@@ -55,13 +55,11 @@ def test_a_net_in_halves_is_the_net_of_its_rounded_weights(name, level_of_halves
             np.testing.assert_array_equal(fast, wide)
 
 
-def rounded_as_halves(net):
-    """The net in fp32 of the numbers that fp16 would have stored."""
-    constants = {
-        n: c.data.astype(np.float16).astype(np.float32) if c.spec.ndim > 1 else c
-        for n, c in net.constants.items()
-    }
-    return net.replace(constants=constants)
+def widened(net):
+    """The net in fp32 of the numbers that are stored in halves."""
+    kinds = {c.spec.dtype.name for c in net.constants.values() if c.spec.ndim > 1}
+    assert kinds == {"fp16"}
+    return net.replace(constants={n: c.data.astype(np.float32) for n, c in net.constants.items()})
 
 
 def run(net, x):
