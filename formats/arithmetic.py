@@ -175,7 +175,7 @@ def changed(g: Graph, x: Value, change: Callable[[np.ndarray], np.ndarray], **po
     g.claim(4 * x.array.size)
     with np.errstate(all="ignore"):
         array = np.asarray(change(as_stored(g.numbers(x))))
-    return Value(g.fresh(f"{x.name}/changed"), array.shape, array=array)
+    return Value.of(g.fresh(f"{x.name}/changed"), array)
 
 
 def _number(g: Graph, value: Value) -> float:
@@ -203,4 +203,4 @@ def added_mask(g: Graph, mask: Value) -> Value:
     if numbers.dtype == bool:
         numbers = np.where(numbers, np.float32(0), np.float32(FORBIDDEN))
     array = np.maximum(as_stored(numbers), np.float32(FORBIDDEN))
-    return Value(g.fresh(f"{mask.name}/added"), array.shape, array=array)
+    return Value.of(g.fresh(f"{mask.name}/added"), array)

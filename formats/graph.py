@@ -95,7 +95,7 @@ class Graph:
     def _appended(self, layer: Layer, specs: Sequence[Spec | None]) -> list[Value]:
         self.layers.append(layer)
         results = layer.infer_outputs(specs)
-        return [Value(n, s.shape, s) for n, s in zip(layer.outputs, results, strict=True)]
+        return [Value(n, s) for n, s in zip(layer.outputs, results, strict=True)]
 
     def _computed(
         self, layer: Layer, inputs: Sequence[Value | np.ndarray | None], specs: Sequence[Spec | None]
@@ -110,7 +110,7 @@ class Graph:
         ]
         with np.errstate(all="ignore"):
             made = layer.compute(arrays)
-        return [Value(n, a.shape, array=a) for n, a in zip(layer.outputs, made, strict=True)]
+        return [Value.of(n, a) for n, a in zip(layer.outputs, made, strict=True)]
 
     def _wire(self, value: Value | None) -> str | Tensor | None:
         """A Value as a layer takes it: the name of a tensor, or the Tensor of a constant, made once."""
@@ -207,17 +207,19 @@ class Graph:
                 self.problems.append(f"output {output!r}: {error}")
                 return
             writer = len(self.layers) - 1
-        old = value.name
-        for i in range(writer, len(self.layers)):
-            layer = self.layers[i]
+        self.rename(value.name, output, writer)
+        for key, held in self.values.items():
+            if held.name == value.name:
+                self.values[key] = replace(held, name=output)
+
+    def rename(self, old: str, new: str, writer: int) -> None:
+        """Call a tensor otherwise, in its layer and in all after that."""
+        for i, layer in enumerate(self.layers[writer:], writer):
             if old in layer.outputs or any(_same_name(t, old) for t in layer.inputs):
                 self.layers[i] = layer.replace(
-                    inputs=[output if t is not None and _same_name(t, old) else t for t in layer.inputs],
-                    outputs=[output if t == old else t for t in layer.outputs],
+                    inputs=[new if t is not None and _same_name(t, old) else t for t in layer.inputs],
+                    outputs=[new if t == old else t for t in layer.outputs],
                 )
-        for key, held in self.values.items():
-            if held.name == old:
-                self.values[key] = replace(held, name=output)
 
     def _named(self, layer: Layer) -> Layer:
         """`layer` with its arrays as Tensors under names that nothing else has."""

@@ -81,9 +81,7 @@ def _sizes(g: Graph, sizes: Sequence[int]) -> tuple[int, ...]:
         sizes = [-1 if i == changing[0] else s for i, s in enumerate(sizes)]
         changing = changing[1:]
     given = np.array([*sizes, None], object)[:-1]
-    return tuple(
-        g.numbers(Value("shape", given.shape, array=given), "the shape").tolist() if changing else sizes
-    )
+    return tuple(g.numbers(Value.of("shape", given), "the shape").tolist() if changing else sizes)
 
 
 def text_of(sizes: Sequence[int]) -> str:
@@ -95,4 +93,4 @@ def reshaped_value(g: Graph, x: Value, shape: Sequence[int]) -> Value:
     if x.array is None:
         return reshaped(g, x, shape)
     array = g.numbers(x).reshape(tuple(map(int, shape)))
-    return Value(g.fresh(f"{x.name}/reshaped"), array.shape, array=array)
+    return Value.of(g.fresh(f"{x.name}/reshaped"), array)

@@ -30,6 +30,12 @@ class Node:
     def get(self, key: str, default: Any = None) -> Any:
         return self.attributes.get(key, default)
 
+    def __getitem__(self, key: str) -> Any:
+        """An attribute that must be there. Raises Unsupported."""
+        if key not in self.attributes:
+            raise Unsupported(f"it has no option {key!r}")
+        return self.attributes[key]
+
     def __str__(self) -> str:
         return f"{self.name} ({self.type})"
 
@@ -42,25 +48,34 @@ class Value:
     """
 
     name: str
-    shape: tuple[int, ...]
-    spec: Spec | None = None
+    spec: Spec
     array: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, name: str, array: np.ndarray) -> Value:
+        """A constant; every floating-point type is fp32 in the net."""
+        kind = array.dtype.kind
+        dtype = "int64" if kind == "O" else dtype_of(array) if kind in "iub" else "fp32"
+        return cls(name, Spec(array.shape, dtype), array)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.spec.shape
 
     @property
     def rank(self) -> int:
-        return len(self.shape)
+        return self.spec.ndim
+
+    @property
+    def is_float(self) -> bool:
+        return self.spec.dtype.name == "fp32"
 
 
 def spec_of(given: Value | np.ndarray | None) -> Spec | None:
     """What a layer's `infer` is told of an input."""
     if given is None:
         return None
-    if isinstance(given, Value) and given.spec is not None:
-        return given.spec
-    array: Any = given if isinstance(given, np.ndarray) else given.array
-    if array.dtype == object:
-        return Spec(array.shape, "int64")
-    return Spec(array.shape, dtype_of(array) if array.dtype.kind in "iub" else "fp32")
+    return given.spec if isinstance(given, Value) else Value.of("", given).spec
 
 
 def as_stored(array: np.ndarray) -> np.ndarray:
@@ -74,14 +89,12 @@ def as_stored(array: np.ndarray) -> np.ndarray:
 
 def dtype_name(value: Value) -> str:
     """The name of the dtype that a Value has in the net."""
-    spec = spec_of(value)
-    assert spec is not None
-    return spec.dtype.name
+    return value.spec.dtype.name
 
 
 def is_floating(*values: Value) -> bool:
     """Whether all of them are fp32 in the net."""
-    return all(dtype_name(v) == "fp32" for v in values)
+    return all(v.is_float for v in values)
 
 
 def is_one(size: int) -> bool:

@@ -113,7 +113,7 @@ def _convert(
             g.consumers.setdefault(i, []).append(n)
             if i in stored and i not in g.values:
                 array = array_of(stored[i], folder)
-                g.values[i] = Value(i, array.shape, array=array)
+                g.values[i] = Value.of(i, array)
     for name in shapes:
         if name not in {i.name for i in source.input}:
             raise InputError(
@@ -123,7 +123,7 @@ def _convert(
         if declared.name not in stored:
             spec = _spec(declared, shapes.get(declared.name))
             g.inputs[declared.name] = spec
-            g.values[declared.name] = Value(declared.name, spec.shape, spec)
+            g.values[declared.name] = Value(declared.name, spec)
     g.problems += [f"{t.values.name}: a sparse constant" for t in source.sparse_initializer]
     shadows: dict[str, Value] | None = None
     for n in nodes:
@@ -221,5 +221,5 @@ def _shadows(model: onnx.ModelProto, inputs: Mapping[str, Spec]) -> dict[str, Va
         shape = [d.dim_value if d.dim_value > 0 else named.get(d.dim_param) for d in kind.shape.dim]
         if kind.HasField("shape") and kind.elem_type in DTYPES and None not in shape:
             spec = Spec([size for size in shape if size is not None], DTYPES[kind.elem_type])
-            found[info.name] = Value(info.name, spec.shape, spec)
+            found[info.name] = Value(info.name, spec)
     return found

@@ -71,7 +71,7 @@ def widened(g: Graph, x: Value, axes: int) -> Value:
     if x.array is None:
         return reshaped(g, x, shape)
     array = g.numbers(x).reshape(tuple(map(int, shape)))
-    return x if array.shape == x.shape else Value(g.fresh(f"{x.name}/reshaped"), array.shape, array=array)
+    return x if array.shape == x.shape else Value.of(g.fresh(f"{x.name}/reshaped"), array)
 
 
 def narrowed(g: Graph, y: Value, axes: int) -> Value:
@@ -173,4 +173,4 @@ def col2im(g: Graph, node: Node, x: Value, image: Value, block: Value) -> Value:
     spread = Node("ConvTranspose", node.name, node.inputs[:1], node.outputs, {
         "strides": stride, "dilations": dilation, "pads": pads, "group": channels, "output_padding": extra,
     }, node.opset, node.source)  # fmt: skip
-    return _transposed(g, spread, taken, Value(g.fresh(f"{node.name}/filters"), filters.shape, array=filters))
+    return _transposed(g, spread, taken, Value.of(g.fresh(f"{node.name}/filters"), filters))

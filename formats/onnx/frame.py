@@ -176,7 +176,7 @@ def _targets(
             by_scale[axis] = float(times)
         else:
             numbers = np.array([size, None], object)[:-1]
-            by_size[axis] = int(g.numbers(Value("sizes", (1,), array=numbers), "its sizes")[0])
+            by_size[axis] = int(g.numbers(Value.of("sizes", numbers), "its sizes")[0])
     return by_scale, by_size
 
 

@@ -224,13 +224,13 @@ class Functions:
         names = {t.name: g.fresh(f"{node.name}/{t.name}") for t in graph.initializer}
         for tensor in graph.initializer:
             array = array_of(tensor, self.folder)
-            g.values[names[tensor.name]] = Value(names[tensor.name], array.shape, array=array)
+            g.values[names[tensor.name]] = Value.of(names[tensor.name], array)
         return names
 
     def _known(self, g: Graph, node: Node, array: np.ndarray) -> str:
         """The name of a constant made here."""
         name = g.fresh(f"{node.name}/constant")
-        g.values[name] = Value(name, array.shape, array=array)
+        g.values[name] = Value.of(name, array)
         return name
 
 
@@ -304,7 +304,6 @@ def _type(value: Value | None) -> onnx.TypeProto:
     if value.array is not None:
         kind = np.dtype(np.int64) if value.array.dtype == object else value.array.dtype
     else:
-        assert value.spec is not None
         kind = value.spec.dtype.storage
     made.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(kind)
     made.tensor_type.shape.SetInParent()

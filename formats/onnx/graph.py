@@ -73,7 +73,7 @@ class OnnxGraph(Graph):
             arrays = fold(self, node, values)
             if arrays is not None:
                 for output, array in zip(node.outputs, arrays, strict=False):
-                    self.values[output] = Value(output, array.shape, array=array)
+                    self.values[output] = Value.of(output, array)
                 return True
             if node.type not in operators:
                 return self._inlined(node, values, fold, why_none(node.type))

@@ -111,7 +111,7 @@ def cut(g: Graph, node: Node, x: Value, *inputs: Value | None) -> Value:
         named = axes_of(node, arrays[1]) or range(ends.array.size)
         sizes = [x.shape[a] for a in named]
         whole = [END if same_size(e, s) else e for e, s in zip(ends.array.reshape(-1), sizes, strict=True)]
-        ends = Value(ends.name, ends.shape, array=np.array([*whole, None], object)[:-1])
+        ends = Value.of(ends.name, np.array([*whole, None], object)[:-1])
     if ends is not None:
         stops = g.numbers(ends, "where to cut")
     ranges = ranges_of(node, x.rank, arrays[0], stops, *arrays[1:])

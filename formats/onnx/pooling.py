@@ -72,11 +72,11 @@ def _through_x(g: Graph, node: Node, x: Value, place: Value) -> Value:
     size = list(map(int, x.shape[2:]))
     g.claim(16 * prod(size))
     if node.get("storage_order", 0):  # the first spatial axis is the fastest
-        column = g.numbers(Value("size", (len(size),), array=np.array(size)))
+        column = g.numbers(Value.of("size", np.array(size)))
         order = np.arange(prod(size)).reshape(column.tolist()).transpose().reshape(-1)
         back = np.empty_like(order)
         back[order] = np.arange(order.size)
-        place = g.add("Gather", Value(g.fresh(f"{node.name}/order"), back.shape, array=back), place, axis=0)
+        place = g.add("Gather", Value.of(g.fresh(f"{node.name}/order"), back), place, axis=0)
     planes = [int(s) for s in x.shape[:2]]
     if prod(planes) == 1:
         return place
@@ -116,7 +116,7 @@ def _row(g: Graph, x: Value) -> Value:
     if x.array is None:
         return reshaped(g, x, [-1])
     array = g.numbers(x).reshape(-1)
-    return Value(g.fresh(f"{x.name}/row"), array.shape, array=array)
+    return Value.of(g.fresh(f"{x.name}/row"), array)
 
 
 @operator("MaxUnpool")
@@ -134,7 +134,7 @@ def max_unpool(g: Graph, node: Node, x: Value, places: Value, shape: Value | Non
     g.claim(4 * prod(own) + 4 * prod(wanted))
     flat = [_row(g, v) for v in (x, places)]
     zeros = np.zeros(prod(own), np.float32)
-    room = Value(g.fresh(f"{node.name}/zeros"), zeros.shape, array=zeros)
+    room = Value.of(g.fresh(f"{node.name}/zeros"), zeros)
     y = reshaped(g, g.add("ScatterElements", room, flat[1], flat[0], axis=0), own)
     if wanted == own:
         return y

@@ -65,7 +65,7 @@ def product(g: Graph, a: Value, b: Value) -> Value:
         whole = product(g, *(g.add("Cast", v, to="fp32") for v in (a, b)))
         return g.add("Cast", whole, to=dtype_name(a))
     if b.rank > 2 and b.array is not None and all(s == 1 for s in b.shape[:-2]) and b.rank <= a.rank:
-        b = Value(b.name, b.shape[-2:], array=g.numbers(b).reshape(b.shape[-2:]))
+        b = Value.of(b.name, g.numbers(b).reshape(b.shape[-2:]))
     if a.rank > 1 and b.rank == 2 and b.array is not None:
         return g.add("InnerProduct", a, _rows(g, b, False), axis=a.rank - 1)
     left = a if a.rank > 1 else reshaped_any(g, a, [1, *a.shape])
@@ -82,7 +82,7 @@ def reshaped_any(g: Graph, x: Value, shape: Sequence[int]) -> Value:
     if x.array is None:
         return reshaped(g, x, shape)
     array = g.numbers(x).reshape(tuple(map(int, shape)))
-    return Value(g.fresh(f"{x.name}/reshaped"), array.shape, array=array)
+    return Value.of(g.fresh(f"{x.name}/reshaped"), array)
 
 
 @operator("Attention")

@@ -91,7 +91,7 @@ def qlinear_conv(
             g.numbers(sw), np.float32
         ).reshape(-1)
         bias = g.numbers(b, "its bias").astype(np.float64) * steps
-        real_b = Value(g.fresh(f"{node.name}/bias"), bias.shape, array=bias.astype(np.float32))
+        real_b = Value.of(g.fresh(f"{node.name}/bias"), bias.astype(np.float32))
     y = conv(g, node, real_x, real_w, real_b)
     assert isinstance(y, Value)
     return quantized(g, node, y, sy, zy, 1, dtype_name(zy))
@@ -149,5 +149,5 @@ def _int8(g: Graph, x: Value, zero: Value | None) -> tuple[Value, int]:
         found = int(values[0])
     if dtype_name(x) == "int8":
         return x, found
-    lower = Value(g.fresh("net/128"), (), array=np.array(128, np.int16))
+    lower = Value.of(g.fresh("net/128"), np.array(128, np.int16))
     return g.add("Cast", binary(g, "sub", g.add("Cast", x, to="int16"), lower), to="int8"), found - 128

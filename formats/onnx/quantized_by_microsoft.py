@@ -90,7 +90,7 @@ def qgemm(
             g.numbers(sa).astype(np.float64).reshape(-1) * g.numbers(sb).reshape(-1) * node.get("alpha", 1.0)
         )
         bias = (g.numbers(c, "its bias") * steps).astype(np.float32)
-        real.append(Value(g.fresh(f"{node.name}/bias"), bias.shape, array=bias))
+        real.append(Value.of(g.fresh(f"{node.name}/bias"), bias))
     y = _computed(g, node, "Gemm", *real)
     return y if sy is None else _back(g, node, y, sy, zy, a)
 

@@ -115,7 +115,7 @@ def expand(g: Graph, node: Node, x: Value, shape: Value) -> Value:
     kept = [1] * (len(own) - len(wanted)) + wanted
     sizes = [1 if isinstance(w, Dim) and same_size(w, s) else w for w, s in zip(kept, own, strict=True)]
     given = np.array([*sizes, None], object)[:-1]
-    numbers = g.numbers(Value(shape.name, given.shape, array=given), "its shape").tolist()
+    numbers = g.numbers(Value.of(shape.name, given), "its shape").tolist()
     stays = all(n == 1 or (n == s and not isinstance(s, Dim)) for n, s in zip(numbers, own, strict=True))
     if stays and len(own) == x.rank:
         return x
@@ -129,16 +129,16 @@ def constant_of_shape(g: Graph, node: Node, shape: Value) -> Value:
     fill = as_stored(np.asarray(node.get("value", np.zeros(1, np.float32))))
     g.claim(prod(sizes) * fill.itemsize)
     array = np.full(sizes, fill.reshape(-1)[0])
-    return Value(g.fresh(f"{node.name}/constant"), array.shape, array=array)
+    return Value.of(g.fresh(f"{node.name}/constant"), array)
 
 
 @operator("EyeLike")
 def eye_like(g: Graph, node: Node, x: Value) -> Value:
     given = np.array([*x.shape, None], object)[:-1]
-    rows, columns = g.numbers(Value("shape", (2,), array=given), "its shape").tolist()
+    rows, columns = g.numbers(Value.of("shape", given), "its shape").tolist()
     g.claim(8 * rows * columns)
     array = np.eye(rows, columns, node.get("k", 0), dtype=np.float32)
-    ones = Value(g.fresh(f"{node.name}/constant"), array.shape, array=array)
+    ones = Value.of(g.fresh(f"{node.name}/constant"), array)
     return g.add("Cast", ones, to=DTYPES[node.get("dtype")] if "dtype" in node.attributes else dtype_name(x))
 
 
@@ -168,5 +168,5 @@ def _integers(g: Graph, indices: Value) -> Value:
     """Indices as a layer takes them: sizes among them as numbers."""
     if indices.array is not None and indices.array.dtype == object:
         array = g.numbers(indices, "its indices")
-        return Value(g.fresh(f"{indices.name}/numbers"), array.shape, array=array)
+        return Value.of(g.fresh(f"{indices.name}/numbers"), array)
     return indices

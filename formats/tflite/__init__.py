@@ -26,7 +26,7 @@ from ...engine.tensor import Dim, Spec
 from ..clean import cleaned
 from . import arithmetic, mediapipe, moving, product, window  # noqa: F401  they enter their operators
 from .file import Model, load
-from .graph import Graph
+from .graph import TFLiteGraph
 
 # What constants may take as fp32, besides 16 times the size of the file (where they may be 4 bits, or sparse).
 MADE_BYTES = 64 << 20
@@ -50,19 +50,19 @@ def read(path: Path, *more: Path, allow_custom: bool = False) -> Net:
     try:
         return _convert(model, path, allow_custom)
     except ConversionError as error:
-        head = str(error).split("; ")[0]
+        head = str(error).split("; ")[0].removeprefix(f"{path.stem}: ")
         raise ConversionError(f"{path}: {head}", error.problems) from None
     except FbnetError as error:
         raise type(error)(f"{path}: {error}") from None
 
 
 def _convert(model: Model, path: Path, allow_custom: bool) -> Net:
-    g = Graph(model, MADE_BYTES + 16 * model.nbytes)
+    g = TFLiteGraph(model, MADE_BYTES + 16 * model.nbytes)
     g.allow_custom = allow_custom
     g.walk()
     about = f"{path.name}, TensorFlow Lite" + (f", {model.description}" if model.description else "")
     net = cleaned(g.net(path.stem, {"source": about}), len(model.operators), g.weight_scales)
-    return _loosened(net, g.batch_by, g.sizes_by)
+    return _loosened(net, g.batch_by, g.fixed_by)
 
 
 def _loosened(net: Net, batch_by: str, sizes_by: str) -> Net:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...engine.errors import ShapeError
+from ..value import Node, Unsupported, Value
 from .file import schema
-from .graph import DTYPES, Graph, Node, Unsupported, Value, activated, operator
+from .graph import DTYPES, TFLiteGraph, activated, operator
 from .moving import axis_of, permuted, reshaped, turned, unturned
 
 HIGHEST = float(np.finfo(np.float32).max)
@@ -44,7 +45,7 @@ COMPARE = ["EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL
 
 
 @operator(*ELEMENTWISE, *UNARY)
-def elementwise(g: Graph, node: Node, x: Value) -> Value:
+def elementwise(g: TFLiteGraph, node: Node, x: Value) -> Value:
     if node.type in ELEMENTWISE and x.is_float:
         kind, attributes = ELEMENTWISE[node.type]
         return g.add(kind, x, **attributes)
@@ -54,17 +55,17 @@ def elementwise(g: Graph, node: Node, x: Value) -> Value:
 
 
 @operator("LEAKY_RELU")
-def leaky_relu(g: Graph, node: Node, x: Value) -> Value:
+def leaky_relu(g: TFLiteGraph, node: Node, x: Value) -> Value:
     return g.add("ReLU", x, negative_slope=node["alpha"])
 
 
 @operator("GELU")
-def gelu(g: Graph, node: Node, x: Value) -> Value:
+def gelu(g: TFLiteGraph, node: Node, x: Value) -> Value:
     return g.add("GELU", x, approximate=node["approximate"])
 
 
 @operator("PRELU")
-def prelu(g: Graph, node: Node, x: Value, slope: Value) -> Value:
+def prelu(g: TFLiteGraph, node: Node, x: Value, slope: Value) -> Value:
     """A slope for each channel, the last axis; or for each element of an image."""
     numbers = g.numbers(slope, "its slope")
     shape = (1,) * (x.rank - numbers.ndim) + numbers.shape
@@ -87,11 +88,11 @@ def prelu(g: Graph, node: Node, x: Value, slope: Value) -> Value:
 
 
 @operator(*BINARY)
-def binary(g: Graph, node: Node, a: Value, b: Value) -> Value:
+def binary(g: TFLiteGraph, node: Node, a: Value, b: Value) -> Value:
     return activated(g, node, combined(g, BINARY[node.type], a, b))
 
 
-def combined(g: Graph, operation: str, a: Value, b: Value) -> Value:
+def combined(g: TFLiteGraph, operation: str, a: Value, b: Value) -> Value:
     """a <operation> b, broadcast, as the layer that engines know best: Eltwise, Power, Bias, Scale; else Binary."""
     if a.is_float and b.is_float and (a.array is None or b.array is None):
         found = _known(g, operation, a, b)
@@ -102,7 +103,7 @@ def combined(g: Graph, operation: str, a: Value, b: Value) -> Value:
     return g.add("Binary", *widened(g, a, b), operation=operation)
 
 
-def widened(g: Graph, *values: Value) -> list[Value]:
+def widened(g: TFLiteGraph, *values: Value) -> list[Value]:
     """Operands that will be broadcast, with as many axes as the one that has most."""
     rank = max(v.rank for v in values)
     for v in values:
@@ -111,7 +112,7 @@ def widened(g: Graph, *values: Value) -> list[Value]:
     return [reshaped(g, v, [1] * (rank - v.rank) + list(v.shape)) for v in values]
 
 
-def _known(g: Graph, operation: str, x: Value, other: Value) -> Value | None:
+def _known(g: TFLiteGraph, operation: str, x: Value, other: Value) -> Value | None:
     """x <operation> other, where that is a layer of its own; other is broadcast over x."""
     if x.array is not None:
         return None
@@ -129,7 +130,7 @@ def _known(g: Graph, operation: str, x: Value, other: Value) -> Value | None:
     return None
 
 
-def _with_constant(g: Graph, operation: str, x: Value, c: np.ndarray) -> Value | None:
+def _with_constant(g: TFLiteGraph, operation: str, x: Value, c: np.ndarray) -> Value | None:
     """x <operation> c, if c is one number, or is one for each place along x's last axes."""
     if c.size == 1 and c.ndim <= x.rank:
         number = float(c.reshape(-1)[0])
@@ -168,7 +169,7 @@ def _with_constant(g: Graph, operation: str, x: Value, c: np.ndarray) -> Value |
 
 
 @operator("ADD_N")
-def add_n(g: Graph, node: Node, *xs: Value) -> Value:
+def add_n(g: TFLiteGraph, node: Node, *xs: Value) -> Value:
     y = xs[0]
     for x in xs[1:]:
         y = combined(g, "add", y, x)
@@ -176,13 +177,13 @@ def add_n(g: Graph, node: Node, *xs: Value) -> Value:
 
 
 @operator("SQUARED_DIFFERENCE")
-def squared_difference(g: Graph, node: Node, a: Value, b: Value) -> Value:
+def squared_difference(g: TFLiteGraph, node: Node, a: Value, b: Value) -> Value:
     d = combined(g, "sub", a, b)
     return g.add("Power", d, power=2.0) if d.is_float else g.add("Binary", d, d, operation="mul")
 
 
 @operator("FLOOR_DIV")
-def floor_div(g: Graph, node: Node, a: Value, b: Value) -> Value:
+def floor_div(g: TFLiteGraph, node: Node, a: Value, b: Value) -> Value:
     if not a.is_float:
         rest = g.add("Binary", a, b, operation="mod")
         return g.add("Binary", g.add("Binary", a, rest, operation="sub"), b, operation="div")
@@ -190,35 +191,35 @@ def floor_div(g: Graph, node: Node, a: Value, b: Value) -> Value:
 
 
 @operator(*COMPARE)
-def compare(g: Graph, node: Node, a: Value, b: Value) -> Value:
+def compare(g: TFLiteGraph, node: Node, a: Value, b: Value) -> Value:
     return g.add("Compare", *widened(g, a, b), operation=node.type.lower())
 
 
 @operator("SELECT", "SELECT_V2")
-def select(g: Graph, node: Node, condition: Value, a: Value, b: Value) -> Value:
+def select(g: TFLiteGraph, node: Node, condition: Value, a: Value, b: Value) -> Value:
     if node.type == "SELECT" and condition.rank == 1 and a.rank > 1:  # of the old one: a truth for each row
         condition = reshaped(g, condition, [condition.shape[0], *[1] * (a.rank - 1)])
     return g.add("Where", *widened(g, condition, a, b))
 
 
 @operator("CAST")
-def cast(g: Graph, node: Node, x: Value) -> Value:
+def cast(g: TFLiteGraph, node: Node, x: Value) -> Value:
     """To the type that the file gives its output."""
-    kind = g.model.tensors[node.outputs[0]].type
+    kind = g.model.tensors[node.source.outputs[0]].type
     if kind not in DTYPES:
         raise Unsupported(f"casts to {kind}")
     return x if x.spec.dtype.name == DTYPES[kind] else g.add("Cast", x, to=DTYPES[kind])
 
 
 @operator("DEQUANTIZE", "DENSIFY", "QUANTIZE")
-def stored_otherwise(g: Graph, node: Node, x: Value) -> Value:
+def stored_otherwise(g: TFLiteGraph, node: Node, x: Value) -> Value:
     """A constant that is stored as fp16, as integers, or without its zeros is fp32 and whole by now; what is quantised
     stands here for real numbers, before and behind."""
     return x
 
 
 @operator("SOFTMAX", "LOG_SOFTMAX")
-def softmax(g: Graph, node: Node, x: Value) -> Value:
+def softmax(g: TFLiteGraph, node: Node, x: Value) -> Value:
     beta = node["beta"] if node.type == "SOFTMAX" else 1.0
     if x.rank < 2:
         g.mixes(x, 0)
@@ -228,7 +229,7 @@ def softmax(g: Graph, node: Node, x: Value) -> Value:
 
 
 @operator("L2_NORMALIZATION")
-def l2_normalization(g: Graph, node: Node, x: Value) -> Value:
+def l2_normalization(g: TFLiteGraph, node: Node, x: Value) -> Value:
     """x / sqrt(max(sum of x**2 along the last axis, 1e-6))"""
     squares = g.add("Reduction", x, operation="sumsq", axes=(x.rank - 1,), keep_dims=True)
     length = g.add("Power", g.add("Clip", squares, min=1e-6, max=HIGHEST), power=0.5)
@@ -236,7 +237,7 @@ def l2_normalization(g: Graph, node: Node, x: Value) -> Value:
 
 
 @operator("MEAN", "REDUCE_MAX", "REDUCE_MIN", "SUM", "REDUCE_PROD", "REDUCE_ANY", "REDUCE_ALL")
-def reduce(g: Graph, node: Node, x: Value, axes: Value) -> Value:
+def reduce(g: TFLiteGraph, node: Node, x: Value, axes: Value) -> Value:
     """Over an image's H and W it is global pooling."""
     named = g.integers(axes, "its axes")
     if any(not -x.rank <= a < x.rank for a in named):
@@ -255,7 +256,7 @@ def reduce(g: Graph, node: Node, x: Value, axes: Value) -> Value:
 
 
 @operator("ARG_MAX", "ARG_MIN")
-def arg_max(g: Graph, node: Node, x: Value, axis: Value) -> Value:
+def arg_max(g: TFLiteGraph, node: Node, x: Value, axis: Value) -> Value:
     (at,) = g.integers(axis, "its axis")
     at = axis_of(g, x, at)
     g.mixes(x, at)
@@ -265,7 +266,7 @@ def arg_max(g: Graph, node: Node, x: Value, axis: Value) -> Value:
 
 
 @operator("TOPK_V2")
-def top_k(g: Graph, node: Node, x: Value, k: Value) -> list[Value]:
+def top_k(g: TFLiteGraph, node: Node, x: Value, k: Value) -> list[Value]:
     (count,) = g.integers(k, "how many")
     if x.rank < 2:
         g.mixes(x, 0)
@@ -274,7 +275,7 @@ def top_k(g: Graph, node: Node, x: Value, k: Value) -> list[Value]:
 
 
 @operator("CUMSUM")
-def cumsum(g: Graph, node: Node, x: Value, axis: Value) -> Value:
+def cumsum(g: TFLiteGraph, node: Node, x: Value, axis: Value) -> Value:
     (at,) = g.integers(axis, "its axis")
     at = axis_of(g, x, at)
     g.mixes(x, at)
@@ -282,14 +283,14 @@ def cumsum(g: Graph, node: Node, x: Value, axis: Value) -> Value:
 
 
 @operator("ONE_HOT")
-def one_hot(g: Graph, node: Node, indices: Value, depth: Value, on: Value, off: Value) -> Value:
+def one_hot(g: TFLiteGraph, node: Node, indices: Value, depth: Value, on: Value, off: Value) -> Value:
     (count,) = g.integers(depth, "the depth")
     values = g.constant(np.stack([g.numbers(off).reshape(()), g.numbers(on).reshape(())]))
     return g.add("OneHot", indices, values, depth=count, axis=node["axis"])
 
 
 @operator("FILL")
-def fill(g: Graph, node: Node, sizes: Value, value: Value) -> Value:
+def fill(g: TFLiteGraph, node: Node, sizes: Value, value: Value) -> Value:
     wanted, number = g.integers(sizes, "its sizes"), g.numbers(value, "its value")
     if min(wanted, default=1) < 0:
         raise ShapeError(f"its sizes are {wanted}")
@@ -298,14 +299,14 @@ def fill(g: Graph, node: Node, sizes: Value, value: Value) -> Value:
 
 
 @operator("ZEROS_LIKE")
-def zeros_like(g: Graph, node: Node, x: Value) -> Value:
+def zeros_like(g: TFLiteGraph, node: Node, x: Value) -> Value:
     g.batch_fixed = g.sizes_fixed = True
     g.claim(x.spec.nbytes)
     return g.constant(np.zeros(x.shape, x.spec.dtype.storage))
 
 
 @operator("RANGE")
-def range_(g: Graph, node: Node, start: Value, limit: Value, step: Value) -> Value:
+def range_(g: TFLiteGraph, node: Node, start: Value, limit: Value, step: Value) -> Value:
     numbers = [g.numbers(v, "its ends").item() for v in (start, limit, step)]
     if not numbers[2] or not (numbers[1] - numbers[0]) / numbers[2] < 1 << 31:
         raise Unsupported(f"counts from {numbers[0]} to {numbers[1]} by {numbers[2]}")

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from .. import flexbuffer
-from .graph import Graph, Node, Unsupported, Value, operator
+from ..value import Node, Unsupported, Value
+from .graph import TFLiteGraph, operator
 from .moving import reshaped, turned, unturned
 from .window import deconvolved, plane, weights
 
@@ -23,11 +24,11 @@ SAME = 1  # TfLitePadding, which has 0 for 'unknown'
 
 
 @operator("Convolution2DTransposeBias")
-def transpose_conv_bias(g: Graph, node: Node, x: Value, w: Value, b: Value) -> Value:
+def transpose_conv_bias(g: TFLiteGraph, node: Node, x: Value, w: Value, b: Value) -> Value:
     """A transposed convolution by w: (M,KH,KW,C), with a bias. Its options are a C struct: padding, strides w and h."""
-    if node.custom is None or len(node.custom) < 12:
+    if node.source.custom is None or len(node.source.custom) < 12:
         raise Unsupported("its options are not the 12 bytes of padding and strides")
-    padding, *given = struct.unpack_from("<3i", node.custom)
+    padding, *given = struct.unpack_from("<3i", node.source.custom)
     size, stride = plane(x), given[::-1]
     if not 1 <= min(stride) <= max(stride) < 1 << 16:
         raise Unsupported(f"its strides are {stride}")
@@ -41,7 +42,7 @@ def transpose_conv_bias(g: Graph, node: Node, x: Value, w: Value, b: Value) -> V
 
 
 @operator("Landmarks2TransformMatrix")
-def landmarks_to_matrix(g: Graph, node: Node, landmarks: Value) -> Value:
+def landmarks_to_matrix(g: TFLiteGraph, node: Node, landmarks: Value) -> Value:
     """Of landmarks (N,K,3): the matrix of an upright box around a subset of them, turned as left -> right is.
 
     u is the unit vector from left to right, r = target - its angle. The subset, turned by r, has a box of `size` around
@@ -82,7 +83,7 @@ def landmarks_to_matrix(g: Graph, node: Node, landmarks: Value) -> Value:
 
 
 @operator("TransformLandmarks")
-def transform_landmarks(g: Graph, node: Node, landmarks: Value, matrix: Value) -> Value:
+def transform_landmarks(g: TFLiteGraph, node: Node, landmarks: Value, matrix: Value) -> Value:
     """(x, y) of each landmark (N,K,2) becomes M (x, y) + t; a z stays."""
     m, t = _parts(g, matrix)
     if landmarks.rank != 3 or landmarks.shape[2] not in (2, 3):
@@ -94,7 +95,7 @@ def transform_landmarks(g: Graph, node: Node, landmarks: Value, matrix: Value) -
 
 
 @operator("TransformTensorBilinear")
-def transform_tensor(g: Graph, node: Node, x: Value, matrix: Value) -> Value:
+def transform_tensor(g: TFLiteGraph, node: Node, x: Value, matrix: Value) -> Value:
     """y[i, j] = x, between its pixels, at M (j + 1/2, i + 1/2) + t - 1/2; 0 beyond the middles of the outer pixels."""
     o, (h, w) = _options(node), plane(x)
     wide, high = int(o["output_width"]), int(o["output_height"])
@@ -118,13 +119,13 @@ def transform_tensor(g: Graph, node: Node, x: Value, matrix: Value) -> Value:
 
 def _options(node: Node) -> dict[str, Any]:
     """A custom operator's options, which MediaPipe writes as a FlexBuffer map."""
-    found = flexbuffer.decode(node.custom or b"")
+    found = flexbuffer.decode(node.source.custom or b"")
     if not isinstance(found, dict):
         raise Unsupported("its options are no map")
     return found
 
 
-def _parts(g: Graph, matrix: Value) -> tuple[Value, Value]:
+def _parts(g: TFLiteGraph, matrix: Value) -> tuple[Value, Value]:
     """M (N,2,2) and t (N,2,1) of matrices (N,4,4)."""
     if matrix.rank != 3 or matrix.shape[1:] != (4, 4):
         raise Unsupported(f"its matrix is {matrix.spec}; (N,4,4) wanted")
@@ -132,7 +133,7 @@ def _parts(g: Graph, matrix: Value) -> tuple[Value, Value]:
     return _taken(g, rows, 2, 0, 2), _taken(g, rows, 2, 3, 4)
 
 
-def _taken(g: Graph, x: Value, axis: int, start: int, end: int) -> Value:
+def _taken(g: TFLiteGraph, x: Value, axis: int, start: int, end: int) -> Value:
     """x[start:end] along an axis."""
     whole: Sequence[int] = (start, end)
     return (

@@ -7,29 +7,30 @@ from math import prod
 
 import numpy as np
 
-from .graph import Graph, Node, Unsupported, Value, activated, operator
+from ..value import Node, Unsupported, Value
+from .graph import TFLiteGraph, activated, operator
 
 CHANNELS_FIRST, CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
-def permuted(g: Graph, x: Value, order: Sequence[int]) -> Value:
+def permuted(g: TFLiteGraph, x: Value, order: Sequence[int]) -> Value:
     """x with axis order[i] at place i; x itself if that is where it is."""
     if order and order[0] != 0:
         g.mixes(x, 0)
     return x if list(order) == list(range(x.rank)) else g.add("Permute", x, order=tuple(order))
 
 
-def turned(g: Graph, x: Value) -> Value:
+def turned(g: TFLiteGraph, x: Value) -> Value:
     """An image (N,H,W,C) of the file as (N,C,H,W)."""
     return permuted(g, x, CHANNELS_FIRST)
 
 
-def unturned(g: Graph, x: Value) -> Value:
+def unturned(g: TFLiteGraph, x: Value) -> Value:
     """(N,C,H,W) as the file has its images."""
     return permuted(g, x, CHANNELS_LAST)
 
 
-def reshaped(g: Graph, x: Value, target: Sequence[int]) -> Value:
+def reshaped(g: TFLiteGraph, x: Value, target: Sequence[int]) -> Value:
     """x in another shape; -1 for the size that is left over.
 
     Leading and trailing sizes that stay are left out of the layer, and the first of the others is what is left over:
@@ -65,7 +66,7 @@ def _common(a: Sequence[int], b: Sequence[int]) -> int:
     return next((i for i, (p, q) in enumerate(pairs) if p != q), min(len(a), len(b)))
 
 
-def axis_of(g: Graph, x: Value, axis: int, rank: int | None = None) -> int:
+def axis_of(g: TFLiteGraph, x: Value, axis: int, rank: int | None = None) -> int:
     """An axis, which may count from the end, as one of x's, or of `rank` axes."""
     rank = x.rank if rank is None else rank
     if not -rank <= axis < rank:
@@ -74,7 +75,7 @@ def axis_of(g: Graph, x: Value, axis: int, rank: int | None = None) -> int:
 
 
 @operator("RESHAPE")
-def reshape(g: Graph, node: Node, x: Value, shape: Value | None = None) -> Value:
+def reshape(g: TFLiteGraph, node: Node, x: Value, shape: Value | None = None) -> Value:
     """The shape is an input, or in old files an option."""
     if shape is None or (shape.array is not None and not shape.rank):
         return reshaped(g, x, node["new_shape"] or ())
@@ -82,8 +83,8 @@ def reshape(g: Graph, node: Node, x: Value, shape: Value | None = None) -> Value
 
 
 @operator("SQUEEZE")
-def squeeze(g: Graph, node: Node, x: Value) -> Value:
-    named = [axis_of(g, x, a) for a in node.options.get("squeeze_dims") or ()]
+def squeeze(g: TFLiteGraph, node: Node, x: Value) -> Value:
+    named = [axis_of(g, x, a) for a in node.get("squeeze_dims") or ()]
     gone = named or [a for a, s in enumerate(x.shape) if s == 1]
     if any(x.shape[a] != 1 for a in gone):
         raise Unsupported(f"cannot squeeze axes {gone} of {x.spec}")
@@ -94,7 +95,7 @@ def squeeze(g: Graph, node: Node, x: Value) -> Value:
 
 
 @operator("EXPAND_DIMS")
-def expand_dims(g: Graph, node: Node, x: Value, axis: Value) -> Value:
+def expand_dims(g: TFLiteGraph, node: Node, x: Value, axis: Value) -> Value:
     (at,) = g.integers(axis, "its axis")
     at = axis_of(g, x, at, x.rank + 1)
     g.mixes(x, at)
@@ -102,12 +103,12 @@ def expand_dims(g: Graph, node: Node, x: Value, axis: Value) -> Value:
 
 
 @operator("TRANSPOSE")
-def transpose(g: Graph, node: Node, x: Value, order: Value) -> Value:
+def transpose(g: TFLiteGraph, node: Node, x: Value, order: Value) -> Value:
     return permuted(g, x, [axis_of(g, x, a) for a in g.integers(order, "its order")])
 
 
 @operator("CONCATENATION")
-def concatenation(g: Graph, node: Node, *xs: Value) -> Value:
+def concatenation(g: TFLiteGraph, node: Node, *xs: Value) -> Value:
     axis = axis_of(g, xs[0], node["axis"])
     for x in xs:
         g.mixes(x, axis)
@@ -115,7 +116,7 @@ def concatenation(g: Graph, node: Node, *xs: Value) -> Value:
 
 
 @operator("PACK")
-def pack(g: Graph, node: Node, *xs: Value) -> Value:
+def pack(g: TFLiteGraph, node: Node, *xs: Value) -> Value:
     axis = axis_of(g, xs[0], node["axis"], xs[0].rank + 1)
     for x in xs:
         g.mixes(x, axis)
@@ -124,7 +125,7 @@ def pack(g: Graph, node: Node, *xs: Value) -> Value:
 
 
 @operator("UNPACK")
-def unpack(g: Graph, node: Node, x: Value) -> list[Value]:
+def unpack(g: TFLiteGraph, node: Node, x: Value) -> list[Value]:
     axis = axis_of(g, x, node["axis"])
     g.mixes(x, axis)
     parts = _cut(g, x, axis, [1] * len(node.outputs))
@@ -132,14 +133,14 @@ def unpack(g: Graph, node: Node, x: Value) -> list[Value]:
 
 
 @operator("SPLIT")
-def split(g: Graph, node: Node, axis: Value, x: Value) -> list[Value]:
+def split(g: TFLiteGraph, node: Node, axis: Value, x: Value) -> list[Value]:
     (at,) = g.integers(axis, "its axis")
     at, count = axis_of(g, x, at), len(node.outputs)
     return _cut(g, x, at, [x.shape[at] // max(1, count)] * count)
 
 
 @operator("SPLIT_V")
-def split_v(g: Graph, node: Node, x: Value, lengths: Value, axis: Value) -> list[Value]:
+def split_v(g: TFLiteGraph, node: Node, x: Value, lengths: Value, axis: Value) -> list[Value]:
     (at,), parts = g.integers(axis, "its axis"), g.integers(lengths, "the lengths")
     at = axis_of(g, x, at)
     if parts.count(-1) == 1:
@@ -147,7 +148,7 @@ def split_v(g: Graph, node: Node, x: Value, lengths: Value, axis: Value) -> list
     return _cut(g, x, at, parts)
 
 
-def _cut(g: Graph, x: Value, axis: int, parts: Sequence[int]) -> list[Value]:
+def _cut(g: TFLiteGraph, x: Value, axis: int, parts: Sequence[int]) -> list[Value]:
     g.mixes(x, axis)
     if sum(parts) != x.shape[axis] or min(parts, default=0) < 0:
         raise Unsupported(f"cannot cut {x.spec} along axis {axis} into {list(parts)}")
@@ -157,7 +158,7 @@ def _cut(g: Graph, x: Value, axis: int, parts: Sequence[int]) -> list[Value]:
 
 
 @operator("SLICE")
-def cut(g: Graph, node: Node, x: Value, begin: Value, size: Value) -> Value:
+def cut(g: TFLiteGraph, node: Node, x: Value, begin: Value, size: Value) -> Value:
     """A size of -1 is 'to the end'."""
     starts, sizes = g.integers(begin, "where to begin"), g.integers(size, "the sizes")
     if len(starts) != x.rank or len(sizes) != x.rank:
@@ -168,7 +169,7 @@ def cut(g: Graph, node: Node, x: Value, begin: Value, size: Value) -> Value:
     return strided(g, x, [(s, e, 1) for s, e in zip(starts, ends, strict=True)])
 
 
-def strided(g: Graph, x: Value, ranges: Sequence[tuple[int, int, int]]) -> Value:
+def strided(g: TFLiteGraph, x: Value, ranges: Sequence[tuple[int, int, int]]) -> Value:
     """x cut along its axes: (start, end, step) for each, normalised as range() takes them."""
     axes = [a for a, (s, e, step) in enumerate(ranges) if (s, e, step) != (0, x.shape[a], 1)]
     if not axes:
@@ -190,11 +191,11 @@ def strided(g: Graph, x: Value, ranges: Sequence[tuple[int, int, int]]) -> Value
 
 
 @operator("STRIDED_SLICE")
-def strided_slice(g: Graph, node: Node, x: Value, begin: Value, end: Value, strides: Value) -> Value:
+def strided_slice(g: TFLiteGraph, node: Node, x: Value, begin: Value, end: Value, strides: Value) -> Value:
     """numpy's x[begin:end:stride, ...]; a mask's bit i says something about the i-th of these."""
     begins, ends, steps = (g.integers(v, "where to cut") for v in (begin, end, strides))
     masks = {m: node[f"{m}_mask"] for m in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")}
-    if node.options.get("offset"):
+    if node.get("offset"):
         raise Unsupported("its ends count from its begins")
     if not len(begins) == len(ends) == len(steps) or 0 in steps:
         raise Unsupported(f"cuts {begins} to {ends} in steps of {steps}")
@@ -228,7 +229,7 @@ def strided_slice(g: Graph, node: Node, x: Value, begin: Value, end: Value, stri
 
 
 @operator("PAD", "PADV2", "MIRROR_PAD")
-def pad(g: Graph, node: Node, x: Value, pads: Value, value: Value | None = None) -> Value:
+def pad(g: TFLiteGraph, node: Node, x: Value, pads: Value, value: Value | None = None) -> Value:
     numbers = g.numbers(pads, "its pads")
     if numbers.shape != (x.rank, 2) or numbers.dtype.kind not in "iu" or (numbers < 0).any():
         raise Unsupported(f"its pads are {pads.spec} but its input is {x.spec}")
@@ -242,7 +243,9 @@ def pad(g: Graph, node: Node, x: Value, pads: Value, value: Value | None = None)
     return _padded(g, node, x, ends, value)
 
 
-def _padded(g: Graph, node: Node, x: Value, ends: Sequence[tuple[int, int]], value: Value | None) -> Value:
+def _padded(
+    g: TFLiteGraph, node: Node, x: Value, ends: Sequence[tuple[int, int]], value: Value | None
+) -> Value:
     """x with so much before and after each axis."""
     first = next(a for a, e in enumerate(ends) if any(e))
     g.mixes(x, first)
@@ -260,7 +263,7 @@ def _padded(g: Graph, node: Node, x: Value, ends: Sequence[tuple[int, int]], val
     return x
 
 
-def _symmetric(g: Graph, x: Value, axis: int, ends: tuple[int, int]) -> Value:
+def _symmetric(g: TFLiteGraph, x: Value, axis: int, ends: tuple[int, int]) -> Value:
     """x with its first and last elements along an axis mirrored, themselves included."""
     before, after = ends
     if max(ends) > x.shape[axis]:
@@ -273,7 +276,7 @@ def _symmetric(g: Graph, x: Value, axis: int, ends: tuple[int, int]) -> Value:
 
 
 @operator("GATHER")
-def gather(g: Graph, node: Node, x: Value, indices: Value) -> Value:
+def gather(g: TFLiteGraph, node: Node, x: Value, indices: Value) -> Value:
     axis = axis_of(g, x, node["axis"])
     if node["batch_dims"]:
         raise Unsupported(f"batch_dims={node['batch_dims']} is not supported")
@@ -282,26 +285,26 @@ def gather(g: Graph, node: Node, x: Value, indices: Value) -> Value:
 
 
 @operator("GATHER_ND")
-def gather_nd(g: Graph, node: Node, x: Value, indices: Value) -> Value:
+def gather_nd(g: TFLiteGraph, node: Node, x: Value, indices: Value) -> Value:
     g.mixes(x, 0)
     return g.add("GatherND", x, indices)
 
 
 @operator("TILE")
-def tile(g: Graph, node: Node, x: Value, repeats: Value) -> Value:
+def tile(g: TFLiteGraph, node: Node, x: Value, repeats: Value) -> Value:
     times = g.integers(repeats, "its repeats")
     g.mixes(x, *(a for a, n in enumerate(times) if n != 1))
     return g.add("Tile", x, repeats=times)
 
 
 @operator("BROADCAST_TO")
-def broadcast_to(g: Graph, node: Node, x: Value, shape: Value) -> Value:
+def broadcast_to(g: TFLiteGraph, node: Node, x: Value, shape: Value) -> Value:
     g.mixes(x, 0)
     return g.add("Expand", x, shape=g.integers(shape, "the new sizes"))
 
 
 @operator("REVERSE_V2")
-def reverse(g: Graph, node: Node, x: Value, axes: Value) -> Value:
+def reverse(g: TFLiteGraph, node: Node, x: Value, axes: Value) -> Value:
     named = [axis_of(g, x, a) for a in g.integers(axes, "its axes")]
     g.mixes(x, *named)
     ends = [-s - 1 for s in (x.shape[a] for a in named)]
@@ -309,7 +312,7 @@ def reverse(g: Graph, node: Node, x: Value, axes: Value) -> Value:
 
 
 @operator("SPACE_TO_BATCH_ND")
-def space_to_batch(g: Graph, node: Node, x: Value, block: Value, pads: Value) -> Value:
+def space_to_batch(g: TFLiteGraph, node: Node, x: Value, block: Value, pads: Value) -> Value:
     """H and W padded and cut into blocks; each place in a block is an image of its own."""
     (bh, bw), ends = _blocks(g, x, block, pads)
     (top, bottom), (left, right) = ends
@@ -323,7 +326,7 @@ def space_to_batch(g: Graph, node: Node, x: Value, block: Value, pads: Value) ->
 
 
 @operator("BATCH_TO_SPACE_ND")
-def batch_to_space(g: Graph, node: Node, x: Value, block: Value, crops: Value) -> Value:
+def batch_to_space(g: TFLiteGraph, node: Node, x: Value, block: Value, crops: Value) -> Value:
     (bh, bw), ends = _blocks(g, x, block, crops)
     n, h, w, c = x.shape
     if n % (bh * bw):
@@ -337,7 +340,7 @@ def batch_to_space(g: Graph, node: Node, x: Value, block: Value, crops: Value) -
     return strided(g, y, ranges)
 
 
-def _blocks(g: Graph, x: Value, block: Value, ends: Value) -> tuple[list[int], list[list[int]]]:
+def _blocks(g: TFLiteGraph, x: Value, block: Value, ends: Value) -> tuple[list[int], list[list[int]]]:
     sizes, numbers = g.integers(block, "the block"), g.numbers(ends, "its pads")
     if x.rank != 4 or len(sizes) != 2 or numbers.shape != (2, 2) or min(sizes) < 1 or (numbers < 0).any():
         raise Unsupported(
@@ -349,12 +352,12 @@ def _blocks(g: Graph, x: Value, block: Value, ends: Value) -> tuple[list[int], l
 
 
 @operator("SHAPE")
-def shape(g: Graph, node: Node, x: Value) -> Value:
+def shape(g: TFLiteGraph, node: Node, x: Value) -> Value:
     """The sizes of the file: whoever uses those of an image makes a net for this size alone."""
     g.sizes_fixed = True
-    return g.constant(np.array(x.shape, np.int64 if node.options.get("out_type") == 4 else np.int32))
+    return g.constant(np.array(x.shape, np.int64 if node.get("out_type") == 4 else np.int32))
 
 
 @operator("RANK")
-def rank(g: Graph, node: Node, x: Value) -> Value:
+def rank(g: TFLiteGraph, node: Node, x: Value) -> Value:
     return g.constant(np.array(x.rank, np.int32))

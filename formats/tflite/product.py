@@ -6,12 +6,13 @@ from math import prod
 
 import numpy as np
 
-from .graph import Graph, Node, Unsupported, Value, activated, operator
+from ..value import Node, Unsupported, Value
+from .graph import TFLiteGraph, activated, operator
 from .moving import permuted, reshaped
 
 
 @operator("FULLY_CONNECTED")
-def fully_connected(g: Graph, node: Node, x: Value, w: Value, b: Value | None = None) -> Value:
+def fully_connected(g: TFLiteGraph, node: Node, x: Value, w: Value, b: Value | None = None) -> Value:
     """y = x @ w.T + b, w: (M, K). x is taken as rows of K numbers; with keep_num_dims its other axes stay."""
     if node["weights_format"]:
         raise Unsupported("its weights are shuffled")
@@ -31,7 +32,7 @@ def fully_connected(g: Graph, node: Node, x: Value, w: Value, b: Value | None = 
 
 
 @operator("BATCH_MATMUL")
-def batch_matmul(g: Graph, node: Node, a: Value, b: Value) -> Value:
+def batch_matmul(g: TFLiteGraph, node: Node, a: Value, b: Value) -> Value:
     if a.rank < 2 or b.rank < 2:
         raise Unsupported(f"multiplies {a.spec} by {b.spec}")
     if node["adj_x"]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .graph import Graph, Node, Unsupported, Value, activated, operator
+from ..value import Node, Unsupported, Value
+from .graph import TFLiteGraph, activated, operator
 from .moving import turned, unturned
 
 SAME, VALID = 0, 1
@@ -29,7 +30,7 @@ def pair(node: Node, key: str) -> tuple[int, int]:
 
 
 def pads(
-    g: Graph, node: Node, size: Sequence[int], window: Sequence[int], stride: Sequence[int]
+    g: TFLiteGraph, node: Node, size: Sequence[int], window: Sequence[int], stride: Sequence[int]
 ) -> tuple[int, ...]:
     """Padding (top, left, bottom, right) of a window, its dilation counted in, that moves over an image."""
     if node["padding"] == VALID:
@@ -40,7 +41,7 @@ def pads(
     return (top, left, bottom, right)
 
 
-def same(g: Graph, size: int, window: int, stride: int) -> tuple[int, int]:
+def same(g: TFLiteGraph, size: int, window: int, stride: int) -> tuple[int, int]:
     """Padding (before, after) so that ceil(size / stride) windows fit, the odd cell after.
 
     Often 'before' is the same whatever the size: then window - 1 in all serves every size, and what is too much
@@ -54,7 +55,7 @@ def same(g: Graph, size: int, window: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def weights(g: Graph, w: Value, order: Sequence[int]) -> np.ndarray:
+def weights(g: TFLiteGraph, w: Value, order: Sequence[int]) -> np.ndarray:
     """A constant filter with its axes in another order."""
     if w.rank != 4:
         raise Unsupported(f"its filter is {w.spec}, but four axes are known")
@@ -69,7 +70,7 @@ def extent(kernel: Sequence[int], dilation: Sequence[int]) -> list[int]:
 
 
 @operator("CONV_2D")
-def conv(g: Graph, node: Node, x: Value, w: Value, b: Value | None = None) -> Value:
+def conv(g: TFLiteGraph, node: Node, x: Value, w: Value, b: Value | None = None) -> Value:
     """w is (M,KH,KW,C/group): the groups are as many as its channels fit into x's."""
     size, stride, dilation = plane(x), pair(node, "stride_{}"), pair(node, "dilation_{}_factor")
     filters = weights(g, w, (0, 3, 1, 2))
@@ -85,7 +86,7 @@ def conv(g: Graph, node: Node, x: Value, w: Value, b: Value | None = None) -> Va
 
 
 @operator("DEPTHWISE_CONV_2D")
-def depthwise(g: Graph, node: Node, x: Value, w: Value, b: Value | None = None) -> Value:
+def depthwise(g: TFLiteGraph, node: Node, x: Value, w: Value, b: Value | None = None) -> Value:
     """w is (1,KH,KW,C * multiplier): output c * multiplier + i sees input c."""
     size, stride, dilation = plane(x), pair(node, "stride_{}"), pair(node, "dilation_{}_factor")
     filters = weights(g, w, (3, 0, 1, 2))
@@ -98,7 +99,9 @@ def depthwise(g: Graph, node: Node, x: Value, w: Value, b: Value | None = None) 
 
 
 @operator("TRANSPOSE_CONV")
-def transpose_conv(g: Graph, node: Node, shape: Value, w: Value, x: Value, b: Value | None = None) -> Value:
+def transpose_conv(
+    g: TFLiteGraph, node: Node, shape: Value, w: Value, x: Value, b: Value | None = None
+) -> Value:
     """w is (M,KH,KW,C). The padding is that of the convolution which this one is the transpose of."""
     wanted = g.integers(shape, "its output's sizes")
     size, stride = plane(x), pair(node, "stride_{}")
@@ -117,7 +120,7 @@ def transpose_conv(g: Graph, node: Node, shape: Value, w: Value, x: Value, b: Va
 
 
 def deconvolved(
-    g: Graph,
+    g: TFLiteGraph,
     x: Value,
     filters: np.ndarray,
     b: Value | None,
@@ -133,7 +136,7 @@ def deconvolved(
 
 
 @operator("MAX_POOL_2D", "AVERAGE_POOL_2D")
-def pool(g: Graph, node: Node, x: Value) -> Value:
+def pool(g: TFLiteGraph, node: Node, x: Value) -> Value:
     """An average counts the cells of the image alone."""
     size, stride = plane(x), pair(node, "stride_{}")
     kernel = node["filter_height"], node["filter_width"]
@@ -151,7 +154,7 @@ def pool(g: Graph, node: Node, x: Value) -> Value:
 
 
 @operator("L2_POOL_2D")
-def l2_pool(g: Graph, node: Node, x: Value) -> Value:
+def l2_pool(g: TFLiteGraph, node: Node, x: Value) -> Value:
     """The root of the average of the squares."""
     size, stride = plane(x), pair(node, "stride_{}")
     kernel = node["filter_height"], node["filter_width"]
@@ -164,7 +167,7 @@ def l2_pool(g: Graph, node: Node, x: Value) -> Value:
 
 
 @operator("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
-def resize(g: Graph, node: Node, x: Value, size: Value) -> Value:
+def resize(g: TFLiteGraph, node: Node, x: Value, size: Value) -> Value:
     """Where a pixel lies: half_pixel_centers at (i + 1/2) * step - 1/2, align_corners so that the corners' middles do.
 
     The old rule, with neither, is i * step.
@@ -192,14 +195,14 @@ def resize(g: Graph, node: Node, x: Value, size: Value) -> Value:
 
 
 @operator("DEPTH_TO_SPACE", "SPACE_TO_DEPTH")
-def blocks(g: Graph, node: Node, x: Value) -> Value:
+def blocks(g: TFLiteGraph, node: Node, x: Value) -> Value:
     plane(x)
     kind = "DepthToSpace" if node.type == "DEPTH_TO_SPACE" else "SpaceToDepth"
     return unturned(g, g.add(kind, turned(g, x), block=node["block_size"]))
 
 
 @operator("LOCAL_RESPONSE_NORMALIZATION")
-def lrn(g: Graph, node: Node, x: Value) -> Value:
+def lrn(g: TFLiteGraph, node: Node, x: Value) -> Value:
     """x / (bias + alpha * sum of x**2 over 2 * radius + 1 channels) ** beta"""
     plane(x)
     n = 2 * node["radius"] + 1

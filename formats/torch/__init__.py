@@ -127,7 +127,7 @@ def _walked(
                 continue  # a number that was given with the example
             spec = Spec(sizes.shape(meta.shape), name_of_dtype(meta.dtype))
             g.inputs[titles[n.name]] = spec
-            g.values[titles[n.name]] = Value(titles[n.name], spec.shape, spec)
+            g.values[titles[n.name]] = Value(titles[n.name], spec)
         elif n.op == "call_function":
             g.run(n)
     return _finished(g, exported, name, results)

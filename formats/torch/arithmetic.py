@@ -56,7 +56,7 @@ def cast(g: TorchGraph, x: Value, to: str) -> Value:
         if x.array.dtype == dtypes[to].storage:
             return x
         array = x.array.astype(dtypes[to].storage)
-        return Value(g.fresh(f"{x.name}/{to}"), array.shape, array=array)
+        return Value.of(g.fresh(f"{x.name}/{to}"), array)
     return x if dtype_name(x) == to else g.add("Cast", x, to=to)
 
 

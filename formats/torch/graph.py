@@ -117,7 +117,7 @@ class TorchGraph(Graph):
         array = np.asarray(numbers)
         if like is not None:
             array = array.astype(dtypes[dtype_name(like)].storage)
-        return Value(self.fresh("constant"), array.shape, array=array)
+        return Value.of(self.fresh("constant"), array)
 
     # -- the walk ------------------------------------------------------------------------------------------
 
@@ -246,7 +246,7 @@ class TorchGraph(Graph):
             return value
         if value.array is not None and not any(isinstance(s, Dim) for s in shape):
             array = np.broadcast_to(value.array, tuple(shape))
-            return Value(self.fresh(f"{value.name}/full"), array.shape, array=array)
+            return Value.of(self.fresh(f"{value.name}/full"), array)
         if value.array is not None:
             raise self.sizes.fixing(shape)
         wanted = [1 if str(have) == str(s) else s for have, s in zip(value.shape, shape, strict=True)]
@@ -287,8 +287,7 @@ class TorchGraph(Graph):
         if value.array is not None or isinstance(value, View):
             return value
         sized = [a if int(a) != int(b) else b for a, b in zip(value.shape, shape, strict=True)]
-        spec = value.spec.replace(shape=sized) if value.spec else None
-        return replace(value, shape=tuple(sized), spec=spec)
+        return replace(value, spec=value.spec.replace(shape=sized))
 
     def _shadow(self, node: Any) -> None:
         """A failed node's results as torch describes them, so that the walk goes on and finds other problems."""
@@ -298,7 +297,7 @@ class TorchGraph(Graph):
         for one in meta if many else [meta]:
             try:
                 spec = Spec(self.sizes.shape(one.shape), name_of_dtype(one.dtype))
-                made.append(Value(title, spec.shape, spec))
+                made.append(Value(title, spec))
             except (Unsupported, KeyError, *MISTAKES):  # its size is not known before the net runs
                 made.append(None)
         if many:
@@ -337,7 +336,7 @@ class TorchGraph(Graph):
         given = args[-1] if fill is None else fill
         number = self.numbers(given, "what it fills with").item() if isinstance(given, Value) else given
         array = np.full(shape, number, numpy_dtype(meta.dtype))
-        return Value(self.fresh(self.titles[node.name]), array.shape, array=array)
+        return Value.of(self.fresh(self.titles[node.name]), array)
 
 
 class _Behind(Unsupported):

@@ -62,7 +62,7 @@ def expand(g: TorchGraph, node: Node, x: Value, *given: Any, **named: Any) -> Va
         return x
     if x.array is not None:
         array = x.array.reshape((1,) * (rank - x.rank) + x.array.shape)
-        return Value(g.fresh(f"{x.name}/expanded"), array.shape, array=array)
+        return Value.of(g.fresh(f"{x.name}/expanded"), array)
     return reshaped(g, x, (1,) * (rank - x.rank) + tuple(x.shape))
 
 
@@ -276,12 +276,12 @@ def index(g: TorchGraph, node: Node, x: Value, indices: Sequence[Value | None]) 
     axis, places = named[0]
     if places.array is not None:
         array = np.where(places.array < 0, places.array + int(g.number(x.shape[axis])), places.array)
-        places = Value(g.fresh(f"{places.name}/places"), array.shape, array=array)
+        places = Value.of(g.fresh(f"{places.name}/places"), array)
     return g.add("Gather", x, places, axis=axis)
 
 
 def _is_mask(value: Value) -> bool:
-    return value.array.dtype == bool if value.array is not None else str(value.spec).startswith("bool")
+    return value.spec.dtype.name == "bool"
 
 
 @operator("tril", "triu")

@@ -18,7 +18,7 @@ def as_value(name: str, tensor: Any) -> Value:
     if tensor.is_complex() or tensor.is_quantized or tensor.layout != _strided():
         raise Unsupported(f"{name} is a {tensor.dtype} tensor, {tensor.layout}: plain numbers wanted")
     array = tensor.contiguous().numpy()
-    return Value(name, array.shape, array=array)
+    return Value.of(name, array)
 
 
 def _strided() -> Any:

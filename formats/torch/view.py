@@ -55,7 +55,7 @@ def view_of(g: TorchGraph, x: Value) -> View | None:
     if any(s is None for s in sizes):
         return None
     atoms = tuple(() if s == 1 else (Atom(s),) for s in sizes)
-    return View(x.name, x.shape, x.spec, None, x, atoms, atoms)
+    return View(x.name, x.spec, None, x, atoms, atoms)
 
 
 def made(g: TorchGraph, stored: Value, atoms: Groups, groups: Groups) -> Value:
@@ -63,8 +63,7 @@ def made(g: TorchGraph, stored: Value, atoms: Groups, groups: Groups) -> Value:
     if list(atoms) == list(groups):
         return stored
     shape = tuple(g.sizes.size(_product(group)) for group in groups)
-    spec = stored.spec.replace(shape=shape) if stored.spec else None
-    return View(g.fresh(f"{stored.name}/view"), shape, spec, None, stored, atoms, groups)
+    return View(g.fresh(f"{stored.name}/view"), stored.spec.replace(shape=shape), None, stored, atoms, groups)
 
 
 def _product(group: Sequence[Atom]) -> Any:
