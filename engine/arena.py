@@ -6,10 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
+from .arguments import as_input
 from .errors import DeviceError
 from .layout import plain
 from .memory import ALIGN
-from .net import as_input
 from .plan import ARENA, Place, Plan, Stored
 from .tensor import Spec
 

@@ -7,7 +7,6 @@ tensors with data), and which tensors are its outputs. Everything else, like sha
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .arguments import arguments
 from .dtype import dtypes
-from .errors import FbnetError, InputError, NetError, did_you_mean
+from .errors import InputError, NetError, did_you_mean
 from .fixed import refuse_other_sizes
 from .layer import ABSENT, Layer
-from .tensor import Dim, Spec, Tensor, content_digest
+from .tensor import Spec, Tensor, content_digest
 
 if TYPE_CHECKING:
     from .device import Device
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from .steps import Steps
 
 Shape = Sequence["int | str"]
-
-
-class StaysWide(UserWarning):
-    """A weight was left in fp32, since a narrower dtype cannot hold it."""
 
 
 class Net:
@@ -111,7 +107,7 @@ class Net:
         arrays, inputs  one array a net input, in order or by name. Returns output name -> array; with `upto` (a layer's
         or tensor's name) the run stops there and returns that layer's outputs. Raises InputError, ShapeError.
         """
-        tensors: dict[str, Any] = {ABSENT: None, **self._given(arrays, inputs)}
+        tensors: dict[str, Any] = {ABSENT: None, **arguments(self, arrays, inputs)}
         tensors |= {name: constant.data for name, constant in self.computed.constants.items()}
         last = self._layer_upto(upto)
         for layer in self.layers:
@@ -127,26 +123,6 @@ class Net:
             return None
         return next((layer for layer in self.layers if upto in layer.outputs), None) or self[upto]
 
-    def _checked_arrays(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The arrays of a call: every input given, none unknown, each in its input's dtype and rank."""
-        for name in inputs:
-            if name not in self.inputs:
-                known = ", ".join(self.inputs)
-                raise InputError(
-                    f"{self.name} has no input {name!r}.{did_you_mean(name, self.inputs)} It takes: {known}"
-                )
-        for name, spec in self.inputs.items():
-            if name not in inputs:
-                raise InputError(f"{self.name} needs the input {name!r}, {spec}")
-        arrays = {name: as_input(name, self.inputs[name], array) for name, array in inputs.items()}
-        refuse_other_sizes(self.name, self.inputs, self.metadata, {n: a.shape for n, a in arrays.items()})
-        for name, spec in self.inputs.items():
-            sizes = zip(spec.shape[1:], arrays[name].shape[1:], strict=True)
-            if spec.dtype.name == "uint8" and not all(isinstance(s, Dim) or s == a for s, a in sizes):
-                got = list(arrays[name].shape)
-                raise InputError(f"input {name!r} has shape {got} but is {spec}: its channels differ")
-        return arrays
-
     def __call__(self, *arrays: np.ndarray, **inputs: np.ndarray) -> Any:
         """Run the net on this machine: array in, array out; a dict when there are several outputs.
 
@@ -155,7 +131,7 @@ class Net:
         """
         from .session import run_once
 
-        outputs = run_once(self, self._given(arrays, inputs))
+        outputs = run_once(self, arguments(self, arrays, inputs))
         return outputs[self.outputs[0]] if len(self.outputs) == 1 else outputs
 
     def steps(
@@ -172,20 +148,9 @@ class Net:
         """
         from .steps import Steps
 
-        given = self._given(arrays, inputs)
+        given = arguments(self, arrays, inputs)
         shapes = {name: array.shape for name, array in given.items()}
         return Steps(self.compile(device=device, threads=threads, shapes=shapes), given, rounds)
-
-    def _given(self, arrays: Sequence[np.ndarray], inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The arrays of a call by the inputs' names, checked. Raises InputError."""
-        if len(arrays) > len(self.inputs):
-            raise InputError(f"{self.name} takes {len(self.inputs)} inputs, but got {len(arrays)}")
-        given = dict(zip(self.inputs, arrays, strict=False))
-        if twice := given.keys() & inputs.keys():
-            raise InputError(
-                f"{self.name} got {', '.join(sorted(twice))} by position and by name: give it once"
-            )
-        return self._checked_arrays(given | dict(inputs))
 
     def compile(
         self,
@@ -247,24 +212,9 @@ class Net:
         on the samples, if there are any: arrays, or dicts of arrays by input name. Raises InputError for a dtype that
         does not store what fp32 computes with.
         """
-        from .quantize.half import narrowed, too_large
-        from .rewrite import apply
+        from .quantize.half import stored_as
 
-        kind = dtypes[dtype]
-        if kind.arithmetic != "fp32":
-            able = ", ".join(d.name for d in dtypes.values() if d.arithmetic == "fp32")
-            raise InputError(
-                f"{self.name}: weights cannot be stored in {dtype} and computed with in fp32: {able} can"
-            )
-        lean = apply(self)
-        wide = too_large(lean, kind, samples) if samples is not None else {}
-        for name, largest in wide.items():
-            why = f"it computes with numbers as large as {largest:.3g}, too near to where {kind} ends"
-            warnings.warn(f"{lean[name]} stays fp32: {why}", StaysWide, stacklevel=2)
-        kept = {i for name in wide for i in lean[name].inputs}
-        constants = narrowed(lean, kind, kept)
-        told = {"wide": {name: round(v, 3) for name, v in wide.items()}} if wide else {}
-        return lean.replace(constants=constants, metadata=dict(lean.metadata) | told)
+        return stored_as(self, dtype, samples)
 
     @cached_property
     def computed(self) -> Net:
@@ -279,26 +229,9 @@ class Net:
         Found by trying: a dimension is symbolic if the net still fits together when it is another size. `image` names
         the axes of H and W; () leaves them alone.
         """
-        inputs = dict(self.inputs)
-        groups = [{0: ("N", 1)}] if batch else []  # axis: name, what to grow it by
-        groups += [{axis: (name, 32) for axis, name in zip(image, "HW", strict=True)}] if image else []
-        for free in groups:
-            if not any(spec.ndim > axis for spec in inputs.values() for axis in free):
-                continue
-            grown = {
-                name: [size + free[a][1] if a in free else size for a, size in enumerate(spec.shape)]
-                for name, spec in inputs.items()
-            }
-            try:
-                self.specs(grown)
-            except FbnetError:
-                continue
-            for name, spec in inputs.items():
-                shape = [
-                    Dim(free[a][0], int(size)) if a in free else size for a, size in enumerate(spec.shape)
-                ]
-                inputs[name] = spec.replace(shape=shape)
-        return self.replace(inputs=inputs)
+        from .loose import loosened
+
+        return loosened(self, batch, image)
 
     # -- looking at it -------------------------------------------------------------------------------------
 
@@ -367,31 +300,6 @@ class Net:
 
     def __repr__(self) -> str:
         return f"<Net {self.name}: {len(self.layers)} layers, {', '.join(f'{k} {v}' for k, v in self.inputs.items())}>"
-
-
-def as_input(name: str, spec: Spec, array: Any) -> np.ndarray:
-    """`array` as the stored array of an input: numbers become the input's dtype, the rank must be right.
-
-    Pixels (uint8) must be whole numbers from 0 to 255 already, and one image may come without the batch's axis.
-    """
-    try:
-        given = np.asarray(array)
-        array = (
-            np.ascontiguousarray(given, spec.dtype.storage)
-            if given.ndim
-            else given.astype(spec.dtype.storage)
-        )
-    except (TypeError, ValueError) as error:
-        raise InputError(f"input {name!r} is no array of {spec.dtype}: {error}") from None
-    if spec.dtype.name == "uint8":
-        if given.dtype != array.dtype and not np.array_equal(given, array):
-            raise InputError(f"input {name!r} is {spec}, whole numbers from 0 to 255, but got {given.dtype}")
-        array = array[None] if array.ndim == spec.ndim - 1 else array
-    if array.ndim != spec.ndim:
-        raise InputError(
-            f"input {name!r} has shape {list(array.shape)} but is {spec}: give it {spec.ndim} dimensions"
-        )
-    return array
 
 
 def _dtype_name(array: np.ndarray) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from .arguments import as_input
 from .compile import compile_net
 from .device import Device
 from .errors import DeviceError
-from .net import Net, as_input
+from .net import Net
 from .plan import ARENA, Place, Plan, Step
 from .session import Session
 from .split import Cut, Shapes, cut

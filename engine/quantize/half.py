@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from ..dtype import DType
+from ..dtype import DType, dtypes
+from ..errors import InputError
 from ..layer import Layer
-from ..net import Net, StaysWide
+from ..net import Net
 from ..part import pieces
+from ..rewrite import apply
 from ..tensor import Spec, Tensor
 from .observation import observe
 from .rules import Weighing, rule_of
@@ -30,6 +32,29 @@ from .samples import body_index, body_samples, checked_samples
 HEADROOM = 2.0  # for what no sample has shown
 NEAR = 0.2  # of the way to the other neighbour, at least: a weight that may be rounded there
 AT_ONCE = 1 << 22  # weights that are rounded at a time
+
+
+class StaysWide(UserWarning):
+    """A weight was left in fp32, since a narrower dtype cannot hold it."""
+
+
+def stored_as(net: Net, dtype: str, samples: Any = None) -> Net:
+    """What Net.stored_as returns; see there."""
+    kind = dtypes[dtype]
+    if kind.arithmetic != "fp32":
+        able = ", ".join(d.name for d in dtypes.values() if d.arithmetic == "fp32")
+        raise InputError(
+            f"{net.name}: weights cannot be stored in {dtype} and computed with in fp32: {able} can"
+        )
+    lean = apply(net)
+    wide = too_large(lean, kind, samples) if samples is not None else {}
+    for name, largest in wide.items():
+        why = f"it computes with numbers as large as {largest:.3g}, too near to where {kind} ends"
+        warnings.warn(f"{lean[name]} stays fp32: {why}", StaysWide, stacklevel=3)
+    kept = {i for name in wide for i in lean[name].inputs}
+    constants = narrowed(lean, kind, kept)
+    told = {"wide": {name: round(v, 3) for name, v in wide.items()}} if wide else {}
+    return lean.replace(constants=constants, metadata=dict(lean.metadata) | told)
 
 
 def narrowed(net: Net, kind: DType, kept: Collection[str]) -> dict[str, Tensor]:
@@ -56,7 +81,7 @@ def _narrowed(constant: Tensor, kind: DType, reader: Layer | None) -> Tensor:
     if lost.any():
         most = float(np.abs(data[lost]).max())
         told = f"{constant.name} stays fp32: {most:.3g} is too large a number for {kind}"
-        warnings.warn(told, StaysWide, stacklevel=4)
+        warnings.warn(told, StaysWide, stacklevel=6)
         return constant
     rule = None if reader is None else rule_of(reader)
     if isinstance(rule, Weighing):

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import as_input
 from ..errors import InputError, NetError
 from ..lower import HostFallback
-from ..net import Net, as_input
+from ..net import Net
 from ..part import pieces
 from ..plan import Plan
 from ..progress import listening, report

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ...engine.arguments import as_input
 from ...engine.compile import compile_net
 from ...engine.device import Device, LibraryMaker, device, devices
 from ...engine.errors import DeviceError, FbnetError
 from ...engine.layer import Layer
-from ...engine.net import Net, as_input
+from ...engine.net import Net
 from ...engine.plan import ARENA, Place, Plan, Step
 from ...engine.tensor import Spec
 from .calls import MAX_AXES, Calls

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ...engine.arguments import as_input
 from ...engine.compile import compile_net
 from ...engine.device import Device, device, device_of
 from ...engine.errors import CompileError, DeviceError
 from ...engine.layer import Layer
-from ...engine.net import Net, as_input
+from ...engine.net import Net
 from ...engine.plan import ARENA, Place, Plan, Step
 from ...engine.tensor import Spec
 from .assemble import assemble, one_image, refusal

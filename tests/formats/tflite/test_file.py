@@ -163,9 +163,7 @@ def test_everything_that_cannot_be_expressed_is_listed(build, convert, ops):
     ]  # fmt: skip
     assert "there is no layer for this operator, version 1" in str(caught.value)
     assert "cannot reshape [1, 6, 5, 3] to [7, 7]" in str(caught.value)
-    assert "tiny.tflite: 5 nodes cannot be converted" in str(caught.value) and "\n" not in str(
-        caught.value
-    )
+    assert "tiny.tflite: 5 nodes cannot be converted" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_net_in_16_bits_is_refused_and_its_parameters_can_be_read(build, convert, read, ops):

@@ -6,7 +6,8 @@ from fbnet.engine.compile import plan_as_written
 from fbnet.engine.device import devices
 from fbnet.engine.dtype import dtypes
 from fbnet.engine.errors import InputError
-from fbnet.engine.net import Net, StaysWide
+from fbnet.engine.net import Net
+from fbnet.engine.quantize.half import StaysWide
 from fbnet.engine.tensor import Tensor
 from fbnet.layers.conv import Convolution, Deconvolution
 from fbnet.layers.cpu.target import host
