@@ -19,8 +19,8 @@ from statistics import median
 
 import numpy as np
 from fbnet import FbnetError, Net
-from fbnet.tools.bench import machine
 from fbnet.tools.export import fixed
+from fbnet.tools.machine import machine
 from fbnet.tools.numbers import random_inputs
 from fbnet.tools.quantizers import load_quantized
 from fbnet.tools.race import geometric_mean, interleaved, model_for_peers

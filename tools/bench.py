@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import click
 
-from ..engine.device import devices
 from ..engine.errors import CheckError, FbnetError, InputError
 from ..engine.net import Net
 from ..formats.ends import without_image_input
 from .cold import cold
 from .layer_times import LayerTime, layer_times
+from .machine import machine, version
 from .model import convert_with, open_model
 from .options import Counts, Shape, tune_option
 from .race import AGREE, Race, crowded_by_others, geometric_mean, race
@@ -232,7 +227,7 @@ def _race(
         for net, shapes in opened:
             advance(0, net.name)
             races.append(
-                race(net, names, shapes, threads, rounds, budget, version=_version("fbnet"), advance=advance)
+                race(net, names, shapes, threads, rounds, budget, version=version("fbnet"), advance=advance)
             )
     ratios = [r.ratio for r in races if r.ratio]
     mean = geometric_mean(ratios) if ratios else None
@@ -333,8 +328,9 @@ def _standing(
                 advance(0, entry.name)
                 net = entry.open(FOLDER)
                 for count in threads:
-                    version = _version("fbnet")
-                    races.append(race(net, names, entry.shape, count, rounds, budget, version, advance))
+                    races.append(
+                        race(net, names, entry.shape, count, rounds, budget, version("fbnet"), advance)
+                    )
             except FbnetError as error:  # one net less, and said so in the table
                 missing[entry.name] = str(error)
                 warn(f"{entry.name}: {error}")
@@ -373,29 +369,3 @@ def _study(
         for line in text.splitlines():
             say(line)
     return 0
-
-
-def machine(names: Sequence[str], threads: Sequence[int]) -> dict[str, Any]:
-    """What a result has to say of where it came from; with the measured peak of these numbers of threads."""
-    from ..layers.cpu.peak import measured
-
-    cpu = platform.processor() or platform.machine()
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = {"Python": platform.python_version()}
-    versions |= {name: _version(name) for name in ("fbnet", "numpy", "numba", "llvmlite", *names)}
-    return {
-        "cpu": cpu, "cores": cores, "target": devices["cpu"].target, "system": platform.platform(),
-        "versions": {name: version for name, version in versions.items() if version},
-        "peak_gflops": {count: measured(count) for count in threads},
-    }  # fmt: skip
-
-
-def _version(package: str) -> str:
-    """The installed version, '' if it is not there."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""

@@ -6,7 +6,8 @@
     sizes      the sizes that torch left open, as N, H and W
     tensors    its constants and dtypes
     view       what reshaping and transposing do, kept as arithmetic
-    graph      the walk over the nodes, and the table that operators are entered in
+    graph      the walk over the nodes; `fold` computes those of constants
+    table      the table that operators are entered in; `simple` asks it whether a program can be walked as it is
 
 The others hold the operators, each a small function.
 """
@@ -36,8 +37,9 @@ from . import (  # noqa: F401  they enter their operators
     recurrent,
 )
 from .exported import Exported, export, open_sizes
-from .graph import TorchGraph, Value, is_simple
+from .graph import TorchGraph, Value
 from .nodes import is_number, titles_of
+from .simple import is_simple
 from .sizes import Fixed, Sizes
 from .source import as_example, module_at, with_weights
 from .tensors import as_value, name_of_dtype

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..value import Node, Unsupported, Value, is_floating
-from .graph import TorchGraph, operator
+from .graph import TorchGraph
+from .table import operator
 
 HIGHEST = float(np.finfo(np.float32).max)
 

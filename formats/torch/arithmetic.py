@@ -9,7 +9,8 @@ import numpy as np
 from ...engine.dtype import dtypes
 from ..arithmetic import binary, powered, two
 from ..value import Node, Unsupported, Value, dtype_name, is_floating
-from .graph import TorchGraph, operator
+from .graph import TorchGraph
+from .table import operator
 from .tensors import name_of_dtype
 
 BINARY = {

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..shape import reshaped_value
 from ..value import Node, Unsupported, Value
-from .graph import TorchGraph, operator
+from .graph import TorchGraph
+from .table import operator
 
 
 def window(g: TorchGraph, given: Sequence[int] | int, axes: int, flat: int = 1) -> tuple[int, ...]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from ...engine.tensor import Dim
 from ..value import Node, Unsupported, Value
-from .graph import TorchGraph, operator
+from .graph import TorchGraph
+from .table import operator
 
 LOWEST = float(np.finfo(np.float32).min)
 

@@ -1,8 +1,4 @@
-"""The walk over a torch graph: node by node, a table of small functions says what each ATen operator is in layers.
-
-    @operator("relu")
-    def relu(g, node, x):
-        return g.add("ReLU", x)
+"""The walk over a torch graph: node by node, the functions of `table` say what each ATen operator is in layers.
 
 An operator's function gets the graph so far, its node, and the arguments of the torch operator: a Value for a tensor,
 ints and Dims for sizes, Python's values for the rest. It adds layers and returns the Value of each result; see
@@ -12,74 +8,25 @@ ints and Dims for sizes, Python's values for the rest. It adds layers and return
 from __future__ import annotations
 
 import operator as python_operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from ...engine.custom import Placeholder, custom
 from ...engine.dtype import dtypes
-from ...engine.errors import FbnetError, RegistryError
+from ...engine.errors import FbnetError
 from ...engine.tensor import Dim, Spec
 from ..graph import MISTAKES, Graph
 from ..value import Node, Unsupported, Value, dtype_name, spec_of
 from .exported import Exported
+from .fold import folded, is_constant
 from .nodes import is_number, name_of, writes, written
 from .sizes import Fixed, Sizes
-from .tensors import as_value, name_of_dtype, numpy_dtype
+from .table import BROADCASTING, ELEMENTWISE, LAST, SILENT, VIEWING, Operator, operators
+from .tensors import name_of_dtype
 from .view import Atom, Groups, View, alike, made, plain, with_last
-
-Operator = Callable[
-    ..., Any
-]  # a Value, or a list with one for each result, None for one that nobody may read
-operators: dict[str, Operator] = {}
-FOLDED_BYTES = 4 << 30  # what results of constants may take, each
-# Operators of which nothing is left when a net runs.
-SILENT = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range", "sym_constrain_range_for_size")
-# Operators that give one number in a shape, and that number; None where it is their last argument.
-FILLED: dict[str, float | None] = {
-    "zeros": 0, "zeros_like": 0, "new_zeros": 0, "ones": 1, "ones_like": 1, "new_ones": 1,
-    "full": None, "full_like": None, "new_full": None, "scalar_tensor": None,
-    "zero": 0, "fill": None,
-}  # fmt: skip
-# What an operator's function can take that is not plain, by the operator's name; see `operator`.
-BROADCASTING: set[str] = set()
-VIEWING: set[str] = set()
-ELEMENTWISE: set[str] = set()
-LAST: dict[str, Callable[..., int]] = {}
-
-
-def operator(
-    *types: str,
-    broadcasts: bool = False,
-    views: bool = False,
-    elementwise: bool = False,
-    last: Callable[..., int] | None = None,
-) -> Callable[[Operator], Operator]:
-    """Enter a function (graph, node, *arguments) as what these ATen operators mean: 'add', or 'add.Scalar' alone.
-
-    broadcasts   its function takes operands that are still to be broadcast, as `expand` leaves them
-    views        its function takes Views
-    elementwise  it treats every number alike: it may work on what a View has stored
-    last         (*arguments) -> how many last axes it looks along: the others may be in any order
-    """
-
-    def register(function: Operator) -> Operator:
-        for name in types:
-            if name in operators:
-                raise RegistryError(
-                    f"torch operator {name!r} is already registered by {operators[name].__module__}"
-                )
-            operators[name] = function
-        BROADCASTING.update(types if broadcasts else ())
-        VIEWING.update(types if views else ())
-        ELEMENTWISE.update(types if elementwise else ())
-        LAST.update(dict.fromkeys(types, last) if last else {})
-        return function
-
-    return register
 
 
 class TorchGraph(Graph):
@@ -142,10 +89,10 @@ class TorchGraph(Graph):
             if unknown:
                 self._hold(node, described, self._kept(node, kind, args, named), before)
                 return
-            folded = self._folded(node, args, named)
+            result = folded(self, node, args, named)
             function = operators.get(overload) or operators.get(kind)
-            if folded is not None or function is None:
-                self._hold(node, described, folded, before)
+            if result is not None or function is None:
+                self._hold(node, described, result, before)
             else:
                 self._apply(node, described, function, args, named)
             if writes(written(node.target)):
@@ -305,107 +252,6 @@ class TorchGraph(Graph):
         elif made[0] is not None:
             self.values[title] = made[0]
 
-    def _folded(self, node: Any, args: Sequence[Any], named: dict[str, Any]) -> Any:
-        """What torch computes of constants, or None if the node has to run."""
-        import torch
-
-        if not is_constant(self, node):
-            return None
-        flat = [*_leaves(args), *_leaves(list(named.values()))]
-        if name_of(node.target)[0] in FILLED:
-            return self._filled(node, args)
-        if any(isinstance(a, Dim) for a in flat):
-            if name_of(node.target)[0] in operators:
-                return None
-            raise self.sizes.fixing(flat)
-        metas = node.meta["val"]
-        for meta in metas if isinstance(metas, (list, tuple)) else [metas]:
-            if prod(map(int, meta.shape)) * meta.element_size() > FOLDED_BYTES:
-                raise Unsupported(f"its result {list(meta.shape)} of constants is absurdly large")
-        named = {k: torch.device("cpu") if k == "device" else v for k, v in named.items()}
-        with torch.no_grad():
-            result = node.target(*_as_torch(list(args)), **{k: _as_torch(v) for k, v in named.items()})
-        several = isinstance(result, (list, tuple))
-        made = [as_value(self.fresh(self.titles[node.name]), t) for t in (result if several else [result])]
-        return made if several else made[0]
-
-    def _filled(self, node: Any, args: Sequence[Any]) -> Value:
-        """One number in a shape: an array with size 1 in the place of what may change, to be broadcast."""
-        meta, fill = node.meta["val"], FILLED[name_of(node.target)[0]]
-        shape = [1 if isinstance(s, Dim) else s for s in self.sizes.shape(meta.shape)]
-        given = args[-1] if fill is None else fill
-        number = self.numbers(given, "what it fills with").item() if isinstance(given, Value) else given
-        array = np.full(shape, number, numpy_dtype(meta.dtype))
-        return Value.of(self.fresh(self.titles[node.name]), array)
-
 
 class _Behind(Unsupported):
     """A node behind one that failed: nothing more can be said about it."""
-
-
-def is_constant(g: TorchGraph, node: Any) -> bool:
-    """Whether no input of the net goes into a node."""
-    tensors = [n for n in node.all_input_nodes if not is_number(n.meta.get("val"))]
-    values = [g.values.get(g.titles[n.name]) for n in tensors]
-    kind = name_of(node.target)[0]
-    return kind != "" and (kind in FILLED or all(v is not None and v.array is not None for v in values))
-
-
-# Operators whose result is memory of its own: what is written into it is seen by nobody else.
-FRESH = {
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear",
-    "batch_norm", "layer_norm", "group_norm", "instance_norm", "matmul", "bmm", "add", "sub", "mul", "div", "cat",
-    "stack", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "relu", "sigmoid", "silu", "hardswish",
-    "hardsigmoid", "hardtanh", "gelu", "tanh", "upsample_nearest2d", "upsample_bilinear2d",
-}  # fmt: skip
-
-
-def is_simple(program: Any) -> bool:
-    """Whether every operator is in the table, and one that writes into its operand writes where only names look on.
-
-    Those names are given the result; see `TorchGraph.run`. What may be a view of other memory is not simple.
-    """
-    nodes = list(program.graph.nodes)
-    place = {n.name: i for i, n in enumerate(nodes)}
-    names: dict[str, list[Any]] = {}  # node -> all nodes that are names of its memory
-    for n in nodes:
-        if n.op != "call_function" or n.target is python_operator.getitem or is_number(n.meta.get("val")):
-            continue
-        kind, overload = name_of(n.target)
-        if kind in SILENT or kind == "dropout":
-            continue
-        if kind not in operators and overload not in operators and kind not in FILLED:
-            return False
-        if writes(written(n.target)):
-            target = n.args[0]
-            same = names.setdefault(target.name, [target])
-            before = [u for m in same for u in m.users if place[u.name] < place[n.name]]
-            looked = (target, *before)
-            if target.op != "call_function" or any(name_of(m.target)[0] not in FRESH for m in looked):
-                return False
-            same.append(n)
-            names[n.name] = same
-    return True
-
-
-def is_same_shape(a: Sequence[int], b: Sequence[int]) -> bool:
-    """Whether two shapes are the same whenever the net runs."""
-    return list(map(str, a)) == list(map(str, b))
-
-
-def _leaves(values: Any) -> list[Any]:
-    if isinstance(values, (list, tuple)):
-        return [leaf for value in values for leaf in _leaves(value)]
-    return [values]
-
-
-def _as_torch(given: Any) -> Any:
-    """An argument of an operator as torch takes it."""
-    import torch
-
-    if isinstance(given, list):
-        return [_as_torch(g) for g in given]
-    if isinstance(given, Value):
-        assert given.array is not None
-        return torch.from_numpy(np.array(given.array))
-    return given

@@ -10,7 +10,8 @@ import numpy as np
 from ...engine.tensor import Dim
 from ..shape import permuted, reshaped, reshaped_value
 from ..value import Node, Unsupported, Value, same_size
-from .graph import TorchGraph, is_same_shape, operator
+from .graph import TorchGraph
+from .table import operator
 from .view import View, permuted_view, plain, reshaped_view, selected, view_of
 
 END = 2**31 - 1  # 'to the end'
@@ -85,7 +86,7 @@ def cat(g: TorchGraph, node: Node, xs: Sequence[Value], axis: int = 0) -> Value:
         g.sizes.shape(s.meta["val"].shape) for s in node.source.args[0] if s.meta["val"].shape != (0,)
     ]
     if any(
-        x.array is not None and not is_same_shape(x.shape, s)
+        x.array is not None and not _is_same_shape(x.shape, s)
         for x, s in zip(parts, torch_shapes, strict=True)
     ):
         return _framed(g, parts, torch_shapes, axis)
@@ -296,3 +297,8 @@ def movedim(g: TorchGraph, node: Node, x: Value, sources: Any, places: Any) -> V
     moved = {w % x.rank: s % x.rank for s, w in zip(given, wanted, strict=True)}
     rest = iter(a for a in range(x.rank) if a not in moved.values())
     return _turned(g, x, [moved[i] if i in moved else next(rest) for i in range(x.rank)])
+
+
+def _is_same_shape(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether two shapes are the same whenever the net runs."""
+    return list(map(str, a)) == list(map(str, b))

@@ -11,7 +11,8 @@ import numpy as np
 from ..arithmetic import binary, powered
 from ..shape import reshaped
 from ..value import Node, Unsupported, Value
-from .graph import TorchGraph, operator
+from .graph import TorchGraph
+from .table import operator
 
 
 @operator("_native_batch_norm_legit_no_training", "batch_norm", "native_batch_norm")

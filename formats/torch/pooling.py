@@ -8,7 +8,8 @@ from typing import Any
 from ...engine.tensor import Dim
 from ..value import Node, Unsupported, Value
 from .convolution import axes_of, lowered, raised, window
-from .graph import TorchGraph, operator
+from .graph import TorchGraph
+from .table import operator
 
 
 @operator("max_pool1d", "max_pool2d", "max_pool3d",

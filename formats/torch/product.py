@@ -12,7 +12,8 @@ from ...engine.tensor import Dim
 from ..arithmetic import added_mask, binary, powered
 from ..shape import permuted, reshaped
 from ..value import Node, Unsupported, Value, as_stored
-from .graph import TorchGraph, operator
+from .graph import TorchGraph
+from .table import operator
 
 
 @operator("linear", last=lambda x, *more: 1)

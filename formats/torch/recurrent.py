@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..value import Node, Unsupported, Value, as_stored
-from .graph import TorchGraph, operator
+from .graph import TorchGraph
+from .table import operator
 
 GATES = {
     "lstm": (0, 3, 1, 2),

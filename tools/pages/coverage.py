@@ -15,7 +15,7 @@ TABLES = {
     "ONNX": "formats.onnx.graph:operators",
     "ncnn": "formats.ncnn.graph:converters",
     "TensorFlow Lite": "formats.tflite.graph:operators",
-    "torch": "formats.torch.graph:operators",
+    "torch": "formats.torch.table:operators",
     "Darknet": "formats.darknet.graph:converters",
 }
 

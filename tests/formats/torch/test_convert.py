@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fbnet.engine.errors import CheckError, ConversionError, FileError, InputError, RegistryError
 from fbnet.engine.layer import layers
-from fbnet.formats.torch.graph import operator, operators
+from fbnet.formats.torch.table import operator, operators
 
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
