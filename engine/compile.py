@@ -21,11 +21,12 @@ from .dtype import dtypes
 from .errors import FbnetError, FileError, InputError, ShapeError
 from .kernel import kernels
 from .layer import layers
-from .lower import MAX_WORKSPACE, lower, warn_of_fallback
+from .lower import MAX_WORKSPACE, LoweredNet, lower, warn_of_fallback
 from .net import Net
 from .plan import Plan
 from .record import record
 from .rewrite import apply, rewrites
+from .rounds import in_rounds
 from .settings import debug_level, default_threads, tuning
 from .share import Shares
 from .source import fingerprint, package_digest, text_of_module
@@ -58,6 +59,7 @@ class How:
     tune: bool
     max_workspace: int
     compact: bool = False
+    in_rounds: bool = True
 
 
 def compile_net(
@@ -70,6 +72,7 @@ def compile_net(
     tune: bool | None = None,
     max_workspace: int = MAX_WORKSPACE,
     compact: bool = False,
+    in_rounds: bool = True,
 ) -> Plan:
     """The plan of a net for a device, dtype, number of threads and input shapes (default: its usual ones).
 
@@ -78,6 +81,7 @@ def compile_net(
     tune           measure which kernels are the fastest, instead of going by their scores; default: the setting
     max_workspace  bytes of working memory that a step may take, where another kernel takes less
     compact        keep no weights transformed, which are larger than they were: less memory, for more time
+    in_rounds      compute a batch of large images a few at a time, where the device is faster so
 
     Raises RegistryError, ShapeError, InputError, CompileError.
     """
@@ -96,7 +100,7 @@ def compile_net(
             raise ShapeError(
                 f"input {name!r} is {net.inputs[name]}, but was asked for in shape {list(full[name])}"
             )
-    how = How("fp32", threads, tuning() if tune is None else tune, max_workspace, compact)
+    how = How("fp32", threads, tuning() if tune is None else tune, max_workspace, compact, in_rounds)
     quick = repr((chosen.name, how, full, chosen.target))
     kept = _Kept.of(net)
     with kept.lock:
@@ -162,13 +166,27 @@ def _made(net: Net, device: Device, how: How, shapes: Mapping[str, Sequence[int]
     refuse_placeholders(net.layers)
     net.specs(shapes)  # first the net as written, so that errors name its own layers
     lean = apply(net.computed) if device.has_kernels else net.computed
-    specs = lean.specs(shapes)
-    shares = Shares(lean, device, specs, how.threads, generous=False)
-    single = _single(lean, shapes, specs)
-    one = single, Shares(lean, device, single, how.threads, generous=False)
-    fastest = Tuner(lean, device, how.dtype, single).fastest if how.tune else None
-    lowered = lower(
-        lean,
+    divided = in_rounds(lean, lean.specs(shapes)) if how.in_rounds and device.rounds else None
+    if divided is not None:
+        specs = divided.specs(shapes)
+        lowered = _lowered(divided, device, how, shapes, specs)
+        end, _ = lowered.rounds
+        if all(item.kernel or item.alias for item in lowered.items[:end]):
+            return _of(net, record(divided, device, how.dtype, how.threads, specs, lowered), key)
+    specs = lean.specs(shapes)  # what the host computes in between, it computes for all images
+    lowered = _lowered(lean, device, how, shapes, specs)
+    return _of(net, record(lean, device, how.dtype, how.threads, specs, lowered), key)
+
+
+def _lowered(
+    net: Net, device: Device, how: How, shapes: Mapping[str, Sequence[int]], specs: Mapping[str, Spec]
+) -> LoweredNet:
+    shares = Shares(net, device, specs, how.threads, generous=False)
+    single = _single(net, shapes, specs)
+    one = single, Shares(net, device, single, how.threads, generous=False)
+    fastest = Tuner(net, device, how.dtype, single).fastest if how.tune else None
+    return lower(
+        net,
         device,
         how.dtype,
         specs,
@@ -178,7 +196,6 @@ def _made(net: Net, device: Device, how: How, shapes: Mapping[str, Sequence[int]
         max_workspace=how.max_workspace,
         compact=how.compact,
     )
-    return _of(net, record(lean, device, how.dtype, how.threads, specs, lowered), key)
 
 
 def _single(net: Net, shapes: Mapping[str, Sequence[int]], specs: Mapping[str, Spec]) -> Mapping[str, Spec]:

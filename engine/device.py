@@ -63,6 +63,7 @@ class Device:
     )
     host_threads: ClassVar[bool] = True  # False: a plan's number of threads changes nothing
     compiled: ClassVar[bool] = False  # True: it runs models that are compiled before, as a whole
+    rounds: ClassVar[bool] = False  # True: a batch is computed a few images at a time, as they fit its caches
     joins: ClassVar[bool] = False  # True: compiling takes long; nets that share no tensor can be one model
     path: str = ""  # of the one model that it runs, if that was compiled elsewhere; else it runs any net
     can_time: ClassVar[bool] = False  # True: time_steps works, so that kernels can be chosen by measuring

@@ -36,11 +36,11 @@ def plan_html(plan: Plan) -> str:
     """The steps with their kernels, and why those were chosen."""
     rows = [
         [s.layer, "/".join(s.kernel.split("/")[3:]) or s.kernel, str(s.threads), plan.notes.get(s.layer, "")]
-        for s in plan.steps[:ROWS]
+        for s in plan.different_steps[:ROWS]
     ]
     heads = ["layer", "kernel", ">threads", "why"]
     first = str(plan).splitlines()[0]
-    return _shown(f"{plan.net.name}: {first}", "", heads, rows, len(plan.steps) - len(rows))
+    return _shown(f"{plan.net.name}: {first}", "", heads, rows, len(plan.different_steps) - len(rows))
 
 
 def tensor_html(tensor: Tensor) -> str:

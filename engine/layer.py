@@ -144,6 +144,14 @@ class Layer:
         """Multiply-adds of one run, by the convention of the field: only convolutions and products count."""
         return 0
 
+    def apart(self, *specs: Spec | None) -> bool:
+        """Whether the images of a batch, the items along axis 0, are computed apart, none of them from another.
+
+        Specs as `infer` gets them. A batch of large images is then computed a few at a time (engine/rounds.py). The
+        default is what is always right: no. `each_image` and `each_image_off_axis_0` are the answers of most layers.
+        """
+        return False
+
     # -- what the engine uses ------------------------------------------------------------------------------
 
     @property
@@ -224,8 +232,20 @@ class Layer:
         return f"{type(self).__name__}({', '.join(inputs + name + changed)})"
 
 
+def each_image(layer: Layer, *specs: Spec | None) -> bool:
+    """`apart` of a layer that treats each image for itself, if its results have one image for each that it reads."""
+    return True
+
+
+def each_image_off_axis_0(layer: Layer, x: Spec, *more: Spec | None) -> bool:
+    """`apart` of a layer that works along `axis`: unless that is the batch's."""
+    return layer.axis % x.ndim != 0
+
+
 class Elementwise(Layer):
     """A layer whose output has its input's spec and whose elements do not look at each other."""
+
+    apart = each_image
 
     def infer(self, x: Spec) -> Spec:  # type: ignore[override]
         return x

@@ -29,6 +29,7 @@ from .layer import Layer, layers
 from .layout import PLAIN, SAME, same_bytes, stored_name
 from .net import Net
 from .progress import report
+from .rounds import Batch, Round, span
 from .share import Shares
 from .tensor import Spec
 
@@ -78,6 +79,11 @@ class LoweredNet:
     items: list[Lowered]
     specs: dict[str, Spec]
     layouts: dict[str, str]
+
+    @property
+    def rounds(self) -> tuple[int, int]:
+        """(end, count): the items before `end` run `count` times, see engine/rounds.py."""
+        return span([item.layer for item in self.items], self.specs)
 
 
 Fastest = Callable[[Layer, Sequence[Kernel], int], tuple[Kernel, str]]
@@ -183,7 +189,9 @@ class _Lowering:
     def add(self, layer: Layer) -> None:
         """Lower one layer, and what must come before it."""
         if layer.alias:
-            self._emit(layer, Choice(None, {}, [], "an alias"))
+            layout = self.there[layer.inputs[0]][0] if isinstance(layer, (Round, Batch)) else PLAIN
+            same = {layer.input_names()[0]: layout, layer.output_names()[0]: layout}
+            self._emit(layer, Choice(None, same, [], "an alias"))
             return
         choice = self._choose(layer)
         if choice.kernel is None and self.device.has_kernels:

@@ -16,6 +16,7 @@ from .lower import Lowered, LoweredNet
 from .memory import Block, arrange
 from .net import Net
 from .plan import ARENA, Place, Stored
+from .rounds import Batch, Round
 from .tensor import Spec
 
 
@@ -38,8 +39,16 @@ class Places:
         self._roots: dict[str, tuple[str, int]] = {}  # tensor -> (root, offset in bytes)
         self._divided: set[str] = set()  # roots that hold parts
         items = self._items = lowered.items
+        self.rounds = lowered.rounds[1]
+        self._whole: set[str] = set()  # roots that a round has a part of
         for item in items:
-            if item.alias:
+            if isinstance(item.layer, Round):
+                self._roots[item.layer.outputs[0]] = self.root(item.layer.inputs[0])
+                self._whole.add(item.layer.inputs[0])
+            elif isinstance(item.layer, Batch):
+                self._roots[item.layer.inputs[0]] = (item.layer.outputs[0], 0)
+                self._whole.add(item.layer.outputs[0])
+            elif item.alias:
                 given, made = (specs[n].concrete for n in (item.layer.inputs[0], item.layer.outputs[0]))
                 if given.nbytes != made.nbytes:
                     raise CompileError(f"{item.layer} is an alias, but makes {made} of {given}: bytes differ")
@@ -87,6 +96,11 @@ class Places:
     def _place_outputs(self, time: int, item: Lowered, end: int) -> None:
         """Give every output its block, or its share of another's."""
         for output in item.layer.outputs:
+            whole = self.root(output)[0]
+            if whole in self._whole:  # is being filled from the first round on
+                last = self._last_use.get(whole, time)
+                self._blocks.setdefault(whole, Block(self.nbytes(whole), 0, last))
+                continue
             host = self._overwritten(item, output, time)
             last = max(time, self._last_use.get(self.root(output)[0], time))
             if host is not None:
@@ -145,6 +159,11 @@ class Places:
         if root in self.net.constants:
             return Place(self.region(root), offset)
         return Place(ARENA, self._blocks[root].offset + offset)
+
+    def stride(self, name: str) -> int:
+        """How many bytes further a tensor lies in each round; 0 if it lies at the same place."""
+        root = self.root(name)[0]
+        return self.nbytes(root) // self.rounds if root in self._whole else 0
 
     def scratch(self, time: int, stage: int, name: str) -> Place:
         return Place(ARENA, self._scratch[time, stage, name].offset)

@@ -28,7 +28,7 @@ from .net import Net
 from .tensor import Spec
 
 ARENA = 0
-_MAGIC = b"FBPLAN04"
+_MAGIC = b"FBPLAN05"
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ class Plan:
     arena_bytes  what each session allocates
     notes        layer -> why its kernel was chosen, in the order in which they run
     stored       every tensor that has a place, and every step's working memory
+    rounds       how often the first steps are there, each time for the next images of a batch; `round_steps` of them
     """
 
     net: Net
@@ -112,6 +113,8 @@ class Plan:
     notes: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
     stored: Sequence[Stored] = ()
+    rounds: int = 1
+    round_steps: int = 0
     idle: deque[Any] = field(default_factory=deque, repr=False)  # sessions kept ready for `net(x)`
 
     def session(self) -> Any:
@@ -136,6 +139,11 @@ class Plan:
         array = self.net.constants[given].data if isinstance(given, str) else given
         assert array is not None
         return array
+
+    @property
+    def different_steps(self) -> Sequence[Step]:
+        """The steps, those of rounds once."""
+        return self.steps[self.round_steps * (self.rounds - 1) :]
 
     @property
     def packed_bytes(self) -> int:
@@ -180,6 +188,7 @@ class Plan:
                 ]
                 for s in self.stored
             ],
+            "rounds": [self.rounds, self.round_steps],
         }
         text = json.dumps(header).encode()
         digest = hashlib.sha256(text + b"".join(self.objects)).digest()
@@ -241,18 +250,21 @@ class Plan:
                 Stored(tensor, layer, Place(region, offset), Spec(sizes, dtype), tuple(shape), *rest)
                 for tensor, layer, region, offset, sizes, dtype, shape, *rest in header["stored"]
             ],
+            rounds=header["rounds"][0],
+            round_steps=header["rounds"][1],
         )
 
     # -- to read -------------------------------------------------------------------------------------------
 
     def __str__(self) -> str:
-        width = max((len(s.layer) for s in self.steps), default=0)
+        width = max((len(s.layer) for s in self.different_steps), default=0)
         rows = [
             f"plan for {self.device}{f' ({self.target})' if self.target else ''}, {self.dtype}, "
-            f"{self.threads} thread{'s' * (self.threads != 1)}: {len(self.steps)} steps, "
-            f"arena {self.arena_bytes:,} bytes, packed constants {self.packed_bytes:,} bytes"
+            f"{self.threads} thread{'s' * (self.threads != 1)}: {len(self.different_steps)} steps, "
+            + (f"the first {self.round_steps} in {self.rounds} rounds, " if self.rounds > 1 else "")
+            + f"arena {self.arena_bytes:,} bytes, packed constants {self.packed_bytes:,} bytes"
         ]
-        return "\n".join(rows + [f"  {s.layer:<{width}}  {s.kernel}" for s in self.steps])
+        return "\n".join(rows + [f"  {s.layer:<{width}}  {s.kernel}" for s in self.different_steps])
 
     def _repr_html_(self) -> str:
         from .html import plan_html

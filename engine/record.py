@@ -26,7 +26,12 @@ def record(
     """The plan that runs the lowered layers one after the other. Raises CompileError."""
     places = Places(net, device, lowered)
     writer = _Writer(device, places)
-    steps = [step for index, item in enumerate(lowered.items) for step in writer.steps(index, item)]
+    end, count = lowered.rounds
+    steps: list[Step] = []
+    for number in range(count):
+        steps += [s for at in range(end) for s in writer.steps(at, lowered.items[at], number)]
+    round_steps = len(steps) // count
+    steps += [s for at in range(end, len(lowered.items)) for s in writer.steps(at, lowered.items[at])]
     # a reference step needs the tensors by name; so does a caller, for inputs and outputs
     named = {*net.inputs, *net.outputs}
     for item in lowered.items:
@@ -45,6 +50,8 @@ def record(
         arena_bytes=places.arena_bytes,
         notes={item.layer.name: item.why for item in lowered.items},
         stored=places.stored(),
+        rounds=count,
+        round_steps=round_steps,
     )
 
 
@@ -56,7 +63,7 @@ class _Writer:
         self.objects: list[bytes] = []
         self._entries: dict[str, int] = {}
 
-    def steps(self, time: int, item: Lowered) -> list[Step]:
+    def steps(self, time: int, item: Lowered, number: int = 0) -> list[Step]:
         if item.alias:
             return []
         if item.kernel is None:
@@ -64,12 +71,15 @@ class _Writer:
         given = dict(zip(item.layer.input_names(), item.layer.inputs, strict=True))
         given |= dict(zip(item.layer.output_names(), item.layer.outputs, strict=True))
         return [
-            self._step(time, number, stage, item, given)
-            for number, stage in enumerate(item.stages)
-            if (time, number) not in self.places.left_out
+            self._step(time, part, stage, item, given, number)
+            for part, stage in enumerate(item.stages)
+            if (time, part) not in self.places.left_out
         ]
 
-    def _step(self, time: int, number: int, stage: Stage, item: Lowered, given: Mapping[str, str]) -> Step:
+    def _step(
+        self, time: int, part: int, stage: Stage, item: Lowered, given: Mapping[str, str], number: int
+    ) -> Step:
+        """The call of one stage, in one round."""
         assert item.kernel is not None and stage.function is not None
         parameters, words, relocations = [], [], []
         seen: dict[tuple, str] = {}
@@ -90,7 +100,7 @@ class _Writer:
                 raise CompileError(
                     f"kernel {item.kernel.name}: {item.layer}: parameter {name!r} is {value!r}, no number: bind it"
                 )
-            place, dtype, shape = self._array(time, number, name, value, item, given)
+            place, dtype, shape = self._array(time, part, name, value, item, given, number)
             if place is not None:
                 relocations.append((len(words), place.region))
             words += [place.offset if place else 0, *shape]
@@ -109,17 +119,18 @@ class _Writer:
     def _array(
         self,
         time: int,
-        number: int,
+        part: int,
         name: str,
         value: View | Scratch | Packed,
         item: Lowered,
         given: Mapping[str, str],
+        number: int,
     ) -> tuple[Place | None, str, tuple[int, ...]]:
         """(place, numpy dtype, shape) of an array parameter; no place if it is an absent input."""
         if isinstance(value, Packed):
             return Place(self.places.region(value.data), 0), str(value.data.dtype), value.data.shape
         if isinstance(value, Scratch):
-            return self.places.scratch(time, number, name), str(dtypes[value.dtype].storage), value.shape
+            return self.places.scratch(time, part, name), str(dtypes[value.dtype].storage), value.shape
         tensor = given.get(value.tensor, ABSENT)
         if tensor == ABSENT:
             return None, "float32", value.shape
@@ -131,7 +142,7 @@ class _Writer:
                 f"from element {value.offset} of {spec}, which is past its end"
             )
         place = self.places.place(tensor)
-        offset = place.offset + value.offset * spec.dtype.itemsize
+        offset = place.offset + value.offset * spec.dtype.itemsize + number * self.places.stride(tensor)
         return Place(place.region, offset), str(spec.dtype.storage), value.shape
 
     def _entry(self, stage: Stage, parameters: list[Parameter]) -> int:

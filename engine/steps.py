@@ -113,6 +113,9 @@ class Steps:
     """
 
     def __init__(self, plan: Plan, inputs: Mapping[str, np.ndarray], rounds: int = 0):
+        if plan.rounds > 1:  # what a layer writes is then never there for all images
+            whole = plan.net.compile(plan.device, threads=plan.threads, shapes=plan.shapes(), in_rounds=False)
+            plan = whole
         self.plan, self.inputs, self.rounds = plan, inputs, rounds
         self.net = as_run(plan)
         self._device = device_of(plan.device)
@@ -159,7 +162,8 @@ class Steps:
         last = {tensor: layer.name for layer in self.net.layers for tensor in layer.inputs if tensor}
         dead: dict[str, list[str]] = {}
         for tensor, reader in last.items():
-            dead.setdefault(reader, []).append(tensor)
+            if tensor not in self.net.outputs:  # which may be brought into another layout at the end
+                dead.setdefault(reader, []).append(tensor)
         tensors: dict[str, Any] = {ABSENT: None, **self.inputs}
         tensors |= {name: constant.data for name, constant in self.net.computed.constants.items()}
         for name in plan.notes:

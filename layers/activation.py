@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Elementwise, Layer, layer
+from ..engine.layer import Elementwise, Layer, each_image, layer
 from ..engine.tensor import Spec
 
 FLOAT_MAX = 3.4028234663852886e38  # the largest fp32
@@ -36,6 +36,8 @@ class PReLU(Layer):
 
     He et al. 2015, arXiv:1502.01852. caffe.proto PReLUParameter; one slope is its `channel_shared`.
     """
+
+    apart = each_image
 
     def infer(self, x: Spec, slope: Spec) -> Spec:
         if x.ndim < 2:

@@ -31,6 +31,9 @@ class Attention(Layer):
         if self.heads < 0:
             raise AttributeValueError(f"{self}: heads is {self.heads}: give how many, or 0")
 
+    def apart(self, q: Spec, k: Spec, v: Spec, mask: Spec | None = None) -> bool:
+        return min(q.ndim, k.ndim, v.ndim) > 2
+
     def infer(self, q: Spec, k: Spec, v: Spec, mask: Spec | None = None) -> Spec:
         n, given = self.heads or 1, f"q is {q}, k {k} and v {v}"
         if min(q.ndim, k.ndim, v.ndim) < 2 or (self.heads and {q.ndim, k.ndim, v.ndim} != {3}):

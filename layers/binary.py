@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Spec, broadcast
 
 FLOATS, INTEGERS = "f", "iu"
@@ -78,6 +78,8 @@ class Binary(Layer):
     Whole numbers wrap around as in C; a quotient is rounded towards 0; divided by 0 they give 0. ONNX Add, Sub, ...
     """
 
+    apart = each_image
+
     operation: str = "add"
 
     def check(self) -> None:
@@ -101,6 +103,8 @@ class Compare(Layer):
     ONNX Equal, Less, ...
     """
 
+    apart = each_image
+
     operation: str = "equal"
 
     def check(self) -> None:
@@ -120,6 +124,8 @@ class Where(Layer):
 
     ONNX Where.
     """
+
+    apart = each_image
 
     def infer(self, condition: Spec, a: Spec, b: Spec) -> Spec:
         if condition.dtype.name != "bool":

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..engine.dtype import dtypes
 from ..engine.errors import AttributeValueError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Spec
 
 
@@ -19,6 +19,8 @@ class Cast(Layer):
     A float becomes a whole number by dropping what follows the point; NaN and what does not fit become anything.
     To bool, everything but 0 is true. ONNX Cast.
     """
+
+    apart = each_image
 
     to: str
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image_off_axis_0, layer
 from ..engine.tensor import Spec
 
 
@@ -15,6 +15,8 @@ class Concat(Layer):
 
     caffe.proto ConcatParameter.
     """
+
+    apart = each_image_off_axis_0
 
     axis: int = 1
 
@@ -42,6 +44,8 @@ class Slice(Layer):
     Cut before each of `points`; without points, into as many equal parts as the layer names outputs.
     caffe.proto SliceParameter.
     """
+
+    apart = each_image_off_axis_0
 
     results = ()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, activated, layer
+from ..engine.layer import Layer, activated, each_image, layer
 from ..engine.tensor import Spec
 
 AXES = ("height", "width")
@@ -26,6 +26,8 @@ class Convolution(Layer):
     stride, dilation  [h, w]        pad  [top, left, bottom, right], with zeros
     activation        type of an Elementwise layer applied to y, with its attributes in declared order
     """
+
+    apart = each_image
 
     stride: tuple[int, ...] = (1, 1)
     pad: tuple[int, ...] = (0, 0, 0, 0)
@@ -106,6 +108,8 @@ class Deconvolution(Layer):
 
     stride, dilation, output_pad  [h, w]        pad  [top, left, bottom, right], cut off y
     """
+
+    apart = each_image
 
     stride: tuple[int, ...] = (1, 1)
     pad: tuple[int, ...] = (0, 0, 0, 0)

@@ -7,7 +7,7 @@ from functools import reduce
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Spec
 
 
@@ -20,6 +20,8 @@ class Eltwise(Layer):
     operation  "sum" | "prod" | "max"
     coeff      for a sum: one factor an input; () is all 1
     """
+
+    apart = each_image
 
     operation: str = "sum"
     coeff: tuple[float, ...] = ()

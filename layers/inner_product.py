@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from ..engine.errors import ShapeError
-from ..engine.layer import Layer, activated, layer
+from ..engine.layer import Layer, activated, each_image_off_axis_0, layer
 from ..engine.tensor import Spec
 
 
@@ -19,6 +19,8 @@ class InnerProduct(Layer):
 
     activation  type of an Elementwise layer applied to y, with its attributes in declared order
     """
+
+    apart = each_image_off_axis_0
 
     axis: int = 1
     activation: str = ""

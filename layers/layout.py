@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Spec
 
 
 @layer("Reorder")
 class Reorder(Layer):
     """y = x        x: (N, C, ...) -> y: (N, C, ...), stored in another layout."""
+
+    apart = each_image
 
     def infer(self, x: Spec) -> Spec:
         return x

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from ..engine.errors import ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Dim, Spec
 
 
@@ -19,6 +19,8 @@ class MatMul(Layer):
     that is 1, or missing in front, is as large as the other's. ONNX MatMul; in attention (Vaswani et al. 2017,
     arXiv:1706.03762) both factors are computed. With constant weights it is an InnerProduct.
     """
+
+    apart = each_image
 
     transpose_b: bool = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Dim, Spec
 
 
@@ -43,6 +43,9 @@ class StridedSlice(Layer):
         for axis, start, end, step in zip(named, self.starts, self.ends, steps, strict=True):
             found[axis] = slice(start, end, step)
         return found
+
+    def apart(self, x: Spec) -> bool:
+        return 0 not in {axis % x.ndim for axis in self.axes or range(len(self.starts))}
 
     def infer(self, x: Spec) -> Spec:
         sizes = [
@@ -129,6 +132,8 @@ class DepthToSpace(Layer):
     arXiv:1609.05158). ONNX DepthToSpace; ncnn's PixelShuffle is CRD.
     """
 
+    apart = each_image
+
     block: int
     mode: str = "DCR"
 
@@ -158,6 +163,8 @@ class SpaceToDepth(Layer):
     DepthToSpace backwards: mode "DCR" as above, "CRD" with y's channels as (C, block, block). ONNX SpaceToDepth is DCR;
     ncnn's Reorg is CRD.
     """
+
+    apart = each_image
 
     block: int
     mode: str = "DCR"

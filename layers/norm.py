@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, each_image_off_axis_0, layer
 from ..engine.tensor import Spec
 
 
@@ -18,6 +18,8 @@ class LRN(Layer):
     Krizhevsky et al. 2012, "ImageNet classification with deep convolutional neural networks", 3.3. caffe.proto
     LRNParameter, where "within" ignores k: it is 1.
     """
+
+    apart = each_image
 
     local_size: int = 5
     alpha: float = 1.0
@@ -59,6 +61,8 @@ class BatchNorm(Layer):
     stored mean and variance are divided, already divided in. The learned scale and shift are a Scale layer.
     """
 
+    apart = each_image
+
     eps: float = 1e-5
 
     def check(self) -> None:
@@ -86,6 +90,8 @@ class Scale(Layer):
     Hu et al. 2017, arXiv:1709.01507). caffe.proto ScaleParameter.
     """
 
+    apart = each_image
+
     axis: int = 1
 
     def infer(self, x: Spec, scale: Spec, bias: Spec | None = None) -> Spec:
@@ -106,6 +112,8 @@ class Bias(Layer):
     In general, b has the shape of x's axes from `axis` on, as many as it has. caffe.proto BiasParameter.
     """
 
+    apart = each_image
+
     axis: int = 1
 
     def infer(self, x: Spec, b: Spec) -> Spec:
@@ -123,6 +131,8 @@ class MVN(Layer):
     Mean and variance of each channel of each image, or with across_channels of each image. Without
     normalize_variance, y = x - mean(x). caffe.proto MVNParameter.
     """
+
+    apart = each_image
 
     normalize_variance: bool = True
     across_channels: bool = False
@@ -152,6 +162,8 @@ class LayerNorm(Layer):
     Mean and variance of each row; in general over all axes from `axis` on, whose shape scale and bias have. With
     axis=2 and without scale it is instance normalisation. Ba et al. 2016, arXiv:1607.06450. ONNX LayerNormalization.
     """
+
+    apart = each_image_off_axis_0
 
     axis: int = -1
     eps: float = 1e-5
@@ -183,6 +195,8 @@ class GroupNorm(Layer):
     is instance normalisation (Ulyanov et al. 2016, arXiv:1607.08022). Wu & He 2018, arXiv:1803.08494. ONNX
     GroupNormalization and InstanceNormalization.
     """
+
+    apart = each_image
 
     group: int = 0
     eps: float = 1e-5
@@ -221,6 +235,8 @@ class RMSNorm(Layer):
     The mean is over all axes from `axis` on, whose shape scale has. Zhang & Sennrich 2019, arXiv:1910.07467. ONNX
     RMSNormalization.
     """
+
+    apart = each_image_off_axis_0
 
     axis: int = -1
     eps: float = 1e-5

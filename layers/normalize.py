@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Spec
 
 
@@ -19,6 +19,8 @@ class Normalize(Layer):
     guard  what keeps the length from 0: "add" sqrt(sum + eps), Caffe's; "most" max(sqrt(sum), eps), torch's;
            "inside" sqrt(max(sum, eps)), TensorFlow's
     """
+
+    apart = each_image
 
     across_channels: bool = True
     across_spatial: bool = True

@@ -7,7 +7,7 @@ from functools import reduce
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Spec
 
 
@@ -25,6 +25,8 @@ class Pooling(Layer):
     count_pad       the average's divisor counts a window's cells in the image and its padding (Caffe's rule),
                     else in the image alone; cells past the padding, where `ceil` may reach, never count
     """
+
+    apart = each_image
 
     method: str = "max"
     kernel: tuple[int, ...] = (1, 1)

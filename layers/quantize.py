@@ -10,7 +10,7 @@ import numpy as np
 
 from ..engine.dtype import Quantization, dtypes
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, each_image_off_axis_0, layer
 from ..engine.tensor import Spec
 
 
@@ -25,6 +25,8 @@ class _Affine(Layer):
 
     scale, zero  one number each, or one a slice along `axis`; a zero left out is 0
     """
+
+    apart = each_image_off_axis_0
 
     scale: tuple[float, ...]
     zero: tuple[int, ...] = (0,)
@@ -106,6 +108,8 @@ class Requantize(Layer):
     scale, zero  what y's numbers stand for
     """
 
+    apart = each_image
+
     x_zero: int
     multiplier: float
     scale: float
@@ -127,6 +131,8 @@ class Table(Layer):
 
     scale, zero  what y's numbers stand for
     """
+
+    apart = each_image
 
     scale: float
     zero: int

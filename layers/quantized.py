@@ -16,7 +16,7 @@ import numpy as np
 
 from ..engine.dtype import Quantization
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer, layers
+from ..engine.layer import Layer, each_image, each_image_off_axis_0, layer, layers
 from ..engine.tensor import Spec, broadcast
 
 
@@ -26,6 +26,8 @@ class Quantized(Layer):
     scale, zero  what y's numbers stand for
     low, high    y's range: narrower than int8's where an activation clamps, as at zero for ReLU
     """
+
+    apart = each_image
 
     twin_type: ClassVar[str] = ""  # the layer for real numbers that shares its attributes
 
@@ -155,6 +157,8 @@ class QuantizedInnerProduct(Weighted):
 
     acc = sum of (x - x_zero) * w[m] + b[m];  y = clamp(rint(acc * multiplier[m]) + zero, low, high)
     """
+
+    apart = each_image_off_axis_0
 
     twin_type = "InnerProduct"
     channels_first = False

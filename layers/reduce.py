@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Spec
 
 EXACT = ("sum", "prod", "max", "min", "asum", "sumsq")  # of whole numbers too; the others are of floats
@@ -25,6 +25,8 @@ class Reduction(Layer):
     Of nothing, a sum is 0, a product 1, a maximum the lowest number there is, a mean NaN. caffe.proto
     ReductionParameter, where `axis` stands for it and all behind it; ONNX ReduceSum, ...
     """
+
+    apart = each_image
 
     operation: str = "sum"
     axes: tuple[int, ...] = ()

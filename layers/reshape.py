@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Spec
 
 
@@ -17,6 +17,8 @@ class Flatten(Layer):
 
     caffe.proto FlattenParameter.
     """
+
+    apart = each_image
 
     alias = True
 
@@ -41,6 +43,8 @@ class Reshape(Layer):
     axes from `axis` on; a negative axis counts from behind the last: -1 inserts after it. caffe.proto
     ReshapeParameter.
     """
+
+    apart = each_image
 
     alias = True
 
@@ -94,6 +98,9 @@ class Permute(Layer):
         if sorted(self.order) != list(range(len(self.order))):
             raise AttributeValueError(f"{self}: order is {self.order}: name each axis from 0 on, once")
 
+    def apart(self, x: Spec) -> bool:
+        return self.order[0] == 0
+
     def infer(self, x: Spec) -> Spec:
         if x.ndim != len(self.order):
             raise ShapeError(f"x is {x} but order is {self.order}: name each of its {x.ndim} axes")
@@ -110,6 +117,8 @@ class ShuffleChannel(Layer):
     The first channel of each group, then the second of each, and so on: (group, C/group) transposed. Zhang et al.
     2017, arXiv:1707.01083; their Caffe's ShuffleChannelParameter.
     """
+
+    apart = each_image
 
     group: int = 1
 
@@ -138,6 +147,8 @@ class Pad(Layer):
     mode  "constant": with `value`      "edge": with the nearest element      "reflect": mirrored at the edge element
           "wrap": with what is at the other end
     """
+
+    apart = each_image
 
     pads: tuple[int, ...]
     value: float = 0.0

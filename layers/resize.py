@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Spec
 
 COORDINATES = (
@@ -36,6 +36,8 @@ class Resize(Layer):
     region           [top, left, bottom, right] in 0..1 of the image is resized, for "tf_crop_and_resize"
     outside          y beyond the image, for "tf_crop_and_resize"
     """
+
+    apart = each_image
 
     method: str = "nearest"
     scale: tuple[float, ...] = ()

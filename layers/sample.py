@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Spec
 
 
@@ -20,6 +20,8 @@ class GridSample(Layer):
     method   "linear" | "nearest" (halves to the even pixel) | "cubic" (Keys, a = -0.75; images only)
     padding  beyond the image are "zeros", its "border" pixels, or its "reflection"
     """
+
+    apart = each_image
 
     method: str = "linear"
     padding: str = "zeros"

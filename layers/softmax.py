@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image_off_axis_0, layer
 from ..engine.tensor import Spec
 
 
@@ -15,6 +15,8 @@ class Softmax(Layer):
     Bridle 1990, "Probabilistic interpretation of feedforward classification network outputs". caffe.proto
     SoftmaxParameter.
     """
+
+    apart = each_image_off_axis_0
 
     axis: int = 1
 

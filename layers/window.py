@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Spec
 
 
@@ -132,6 +132,8 @@ class AdaptivePooling(Layer):
     size    [OH, OW]; 0 for x's own        method  "max" | "average"
     """
 
+    apart = each_image
+
     size: tuple[int, ...]
     method: str = "average"
 
@@ -169,6 +171,8 @@ class Upsample(Layer):
 
     scale  [h, w]: OH = H * scale        size  [OH, OW]. Give one of the two
     """
+
+    apart = each_image
 
     scale: tuple[int, ...] = ()
     size: tuple[int, ...] = ()

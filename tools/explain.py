@@ -36,7 +36,7 @@ def explain(model: tuple[Path, ...], shape: tuple, device: str, threads: int | N
     if isinstance(placed, Several):
         show_cut(placed.cut(plan.net, plan.shapes(), plan.threads), plan, as_json)
         return
-    rows = [[s.layer, s.kernel.split("/", 2)[-1], plan.notes.get(s.layer, "")] for s in plan.steps]
+    rows = [[s.layer, s.kernel.split("/", 2)[-1], plan.notes.get(s.layer, "")] for s in plan.different_steps]
     if as_json:
         print_json([dict(zip(("layer", "kernel", "why"), row, strict=True)) for row in rows])
         return

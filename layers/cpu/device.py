@@ -72,6 +72,7 @@ class Cpu(Device):
     reorder = "Reorder"
     can_time = True
     can_step = True
+    rounds = True
 
     def __init__(self, processor: Target | None = None) -> None:
         """For this machine's processor, or for another, whose plans nobody can time or run here."""
