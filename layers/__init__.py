@@ -22,7 +22,9 @@ from . import fused as fused
 from . import gather as gather
 from . import image as image
 from . import inner_product as inner_product
-from . import integers as integers
+from . import integer_elements as integer_elements
+from . import integer_moves as integer_moves
+from . import integer_weights as integer_weights
 from . import layout as layout
 from . import lstm_unit as lstm_unit
 from . import matmul as matmul

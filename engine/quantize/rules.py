@@ -1,4 +1,4 @@
-"""rules: how each layer type is computed with int8 tensors; the rules themselves are in layers/integers.py.
+"""rules: how each layer type is computed with int8 tensors; the rules themselves are in layers/integer_*.py.
 
     @integer("Pooling")
     class IntegerPooling(Integer):
