@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Spec
 
 PACKED = {
@@ -45,6 +45,8 @@ class ImageColor(Layer):
 
     ITU-R BT.601; frames to the bit as OpenCV's cvtColor, grey as Pillow's convert("L").
     """
+
+    apart = each_image
 
     source: str
     target: str = "RGB"

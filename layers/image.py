@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine.errors import AttributeValueError, ShapeError
-from ..engine.layer import Layer, layer
+from ..engine.layer import Layer, each_image, layer
 from ..engine.tensor import Spec
 
 FITS = ("stretch", "crop", "cut", "letterbox", "multiple")
@@ -50,6 +50,8 @@ class ImageResize(Layer):
                bit for bit as Pillow's BILINEAR and BICUBIC, on which torchvision's nets are trained: first across, then
                down, as every Pillow before 13 does
     """
+
+    apart = each_image
 
     size: tuple[int, ...]
     fit: str = "stretch"
@@ -196,6 +198,8 @@ class ImageToTensor(Layer):
     x is uint8 or fp32, in 0 ... 255. order () is 0, 1, ... K - 1; (2, 1, 0) makes BGR of RGB. mean and scale have one
     number for all channels, or one for each of y's. Caffe's TransformationParameter, ncnn's substract_mean_normalize.
     """
+
+    apart = each_image
 
     order: tuple[int, ...] = ()
     mean: tuple[float, ...] = (0.0,)
