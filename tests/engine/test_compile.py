@@ -119,7 +119,7 @@ def test_kernels_of_one_factory_are_not_confused(scaled):
     for factor in (2.0, 3.0, 2.5):
         net, cls = scaled(factor)
         np.testing.assert_array_equal(net(x), factor * x)
-        assert {c.kernel.split("/")[0] for c in check_layer(cls())} == {"cpu", "reference"}
+        assert {c.kernel.split("/")[0] for c in check_layer(cls())} >= {"cpu", "reference"}
 
 
 def test_a_foreign_kernel_is_part_of_the_key(scaled):

@@ -164,7 +164,7 @@ def test_shapes_follow_from_the_reference():
     y, top = Mean("x").infer_outputs([Spec(("N", 5))])
     assert str(y) == "fp32[1]" and str(top) == "int64[1]"
     checks = check_layer(Mean(), np.float32([[1, 2], [3, 4]]))
-    assert {c.device for c in checks} == {"reference", "cpu"}
+    assert {c.device for c in checks} >= {"reference", "cpu"}
 
 
 def test_a_reference_in_float64_is_rounded_once():

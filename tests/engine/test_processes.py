@@ -140,7 +140,7 @@ for device in ("reference", "cpu"):
         for key, value in session.run({"x": x}).items():
             np.testing.assert_allclose(value, net.forward(x=x)[key], rtol=1e-5, atol=1e-6)
 checks = fbnet.check_layer(cls(alpha=0.25))
-assert {c.device for c in checks} == {"cpu", "reference"} and {c.threads for c in checks} == {1, 2, 3}
+assert {c.device for c in checks} >= {"cpu", "reference"} and {c.threads for c in checks} == {1, 2, 3}
 print("right")
 """
     assert run(program, "save") == "right\n" and run(program) == "right\n"
