@@ -65,6 +65,7 @@ def cases(case):
         case(Convolution(stride=(2, 3), pad=(0, 1, 2, 3)), (2, 7, 13, 13), (4, 7, 5, 3), (4,)),
         case(Convolution(dilation=(2, 3), group=2, activation="ReLU"), (1, 4, 13, 13), (6, 2, 3, 3), (6,)),
         case(Convolution(group=7, pad=(1, 1, 1, 1)), (1, 7, 127, 1), (7, 1, 3, 3)),
+        case(Convolution(group=7, stride=(1, 2), pad=(1, 2, 1, 1)), (1, 7, 5, 37), (7, 1, 3, 3), (7,)),
         # large enough for either of Winograd's tiles wherever a vector has 4 lanes
         case(Convolution(pad=(1, 1, 1, 1)), (1, 5, 14, 15), (7, 5, 3, 3), (7,)),
         case(Convolution(activation="Clip", activation_args=(-1,)), (1, 3, 7, 7), (2, 3, 3, 3)),

@@ -24,7 +24,9 @@ NONE = View("", (0,))  # an input that the layer does not have
 TILES = [(8, 4, 32), (4, 4, 64), (8, 8, 16), (16, 4, 16)]
 
 
-@written_in("finish.cl", "geometry.cl", "places.cl", "tile.cl", "conv.cl", number="float", HALVES=0)
+@written_in(
+    "finish.cl", "geometry.cl", "vectors.cl", "places.cl", "tile.cl", "conv.cl", number="float", HALVES=0
+)
 def conv(
     x, w, b, residual, y, c, h, width, m, oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left,
     group, places, blocks, act, alpha, beta, size_x, size_y, size_z, local_x, local_y,

@@ -5,6 +5,7 @@ from . import arithmetic as arithmetic
 from . import channels as channels
 from . import conv as conv
 from . import deconv as deconv
+from . import depthwise as depthwise
 from . import image as image
 from . import matmul as matmul
 from . import moving as moving

@@ -8,7 +8,7 @@ number pooled(__global const x_t *x, int plane, int oy, int ox, int h, int w, in
     for (int i = max(iy, 0); i < min(iy + kh, h); i++)
         for (int j = max(ix, 0); j < min(ix + kw, w); j++) {
             const number v = (number)x[(plane * h + i) * w + j] - x_zero;
-            best = AVERAGE ? best + v : max(best, v);
+            best = AVERAGE ? best + v : v > best ? v : best;
         }
     return best;
 }

@@ -15,7 +15,14 @@ INTEGERS = dict(number="int", HALVES=0, TO=0)
 
 
 @written_in(
-    "rounding.cl", "geometry.cl", "places.cl", "tile.cl", "requantize.cl", "quantized_conv.cl", **INTEGERS
+    "rounding.cl",
+    "geometry.cl",
+    "vectors.cl",
+    "places.cl",
+    "tile.cl",
+    "requantize.cl",
+    "quantized_conv.cl",
+    **INTEGERS,
 )
 def quantized_conv(
     x, w, b, multiplier, slope, residual, residual_zero, residual_multiplier, low, high, zero, y, c, h, width, m, oh,

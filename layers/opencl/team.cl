@@ -10,20 +10,10 @@
 // number is float, or int with WORDS; HALVES: w is fp16, of which no arithmetic is asked. x_zero is what the padding holds;
 // it is not taken off: what it adds up to is in the bias.
 
-#define JOINED(a, b) a##b
-#define JOIN(a, b) JOINED(a, b)
 #define row_t JOIN(number, TN)
 #define ACROSS (BN / TN)  // work-items side by side
 #define DOWN (BM / TM)
 #define ALL (ACROSS * DOWN)
-
-// TN numbers of a row, each one or every second one.
-#define PLACES(from) (step == 1 ? JOIN(vload, TN)(0, from) : EVERY_SECOND(from))
-#if TN == 16
-#define EVERY_SECOND(from) ((JOIN(read_t, 16))(vload16(0, from).even, vload16(1, from).even))
-#else
-#define EVERY_SECOND(from) vload8(0, from).even  // TN is 4
-#endif
 
 #if WORDS
 #define read_t uchar

@@ -59,7 +59,15 @@ FEW = 16
 
 
 @written_in(
-    "finish.cl", "geometry.cl", "places.cl", "team.cl", "team_conv.cl", number="float", HALVES=0, WORDS=0
+    "finish.cl",
+    "geometry.cl",
+    "vectors.cl",
+    "places.cl",
+    "team.cl",
+    "team_conv.cl",
+    number="float",
+    HALVES=0,
+    WORDS=0,
 )
 def team_conv(
     x, w, taps, b, residual, y, c, h, width, m, oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left,
@@ -69,7 +77,7 @@ def team_conv(
 
 
 @written_in(
-    "rounding.cl", "geometry.cl", "places.cl", "team.cl", "requantize.cl", "team_quantized.cl",
+    "rounding.cl", "geometry.cl", "vectors.cl", "places.cl", "team.cl", "requantize.cl", "team_quantized.cl",
     number="int", HALVES=0, WORDS=1, TO=0,
 )  # fmt: skip
 def team_quantized(

@@ -8,8 +8,6 @@
 //
 // number is float or int; HALVES: w is fp16, of which no arithmetic is asked.
 
-#define JOINED(a, b) a##b
-#define JOIN(a, b) JOINED(a, b)
 #define row_t JOIN(number, TM)
 
 #if HALVES
