@@ -1,8 +1,10 @@
-"""The zoo's networks with weights in fp16: their size in the file and in memory, and what that does to their results.
+"""The zoo's networks with weights in fp16: their size in the file and in memory, their results, and their time.
 
     python bench/half.py [NAME ...]
 
-Judged on the zoo's photos where a network reads images, else on noise. Prints a table of docs/quantization.md.
+Judged on the zoo's photos where a network reads images, on pieces of a page where it reads text, else on noise. Times
+are of one thread; of each round, in which both run once, the ratio is taken, and of those the median. Prints a table of
+docs/quantization.md.
 """
 
 from __future__ import annotations
@@ -10,44 +12,67 @@ from __future__ import annotations
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 
 import fbnet
 import numpy as np
-from fbnet.engine.compile import MAX_WORKSPACE
 from fbnet.engine.net import Net
 from fbnet.engine.part import pieces
-from fbnet.engine.quantize.quality import answers, judged_outputs, quality
+from fbnet.engine.plan import Plan
+from fbnet.engine.quantize.quality import judged_outputs, quality
 from fbnet.engine.quantize.samples import body_index, body_samples
 from fbnet.formats.ends import reads_pixels
 from fbnet.tools.catalogue import ENTRIES
 from fbnet.tools.demo import LENET
 from fbnet.tools.image import colors_of, opened, pixels
 from fbnet.tools.zoo import fetched, network
+from PIL import Image
+from quantization import overlap
 
 PHOTOS = 40
-NOISE = 16
-LITTLE = (
-    1 << 16
-)  # bytes of working memory, with which Winograd's kernels are not taken: their weights stay fp32
+PIECES = 16  # of a page, or of noise
+SECONDS, ROUNDS = 4.0, 300  # of timing: whichever is over first
+SURE = 0.5  # a score from which on something is found
+Arrays = dict[str, np.ndarray]
 
 
-def samples_of(net: Net) -> list[dict[str, np.ndarray]]:
-    """Photos for the net's piece that computes, or noise of its usual shape."""
-    name = reads_pixels(net)
-    if name:
-        found = [*sorted(fetched("imagenet_photos").glob("*.jpg")), *sorted(fetched("photos").glob("*.png"))]
-        return body_samples(net, [{name: pixels(opened(p), colors_of(net))} for p in found[:PHOTOS]])
-    rng = np.random.default_rng(0)
+def samples_of(name: str, net: Net) -> list[Arrays]:
+    """Photos for the net's piece that computes, or pieces of a page, or noise of its usual shape."""
+    key = reads_pixels(net)
+    if key:
+        found = [
+            *sorted(fetched("imagenet_photos").glob("*.jpg")),
+            *sorted(fetched("photos").glob("*.png")),
+            *sorted(fetched("face_photos").glob("*.jpg")),
+        ]
+        return body_samples(net, [{key: pixels(opened(p), colors_of(net))} for p in found[:PHOTOS]])
     shapes = {key: [max(1, int(s)) for s in spec.shape] for key, spec in net.inputs.items()}
+    if name.startswith("ppocr"):
+        ((key, (_, _, h, w)),) = shapes.items()
+        return [{key: piece} for piece in read_pieces(h, w)]
+    rng = np.random.default_rng(0)
+    kinds = {key: spec.dtype.storage for key, spec in net.inputs.items()}
     return [
-        {
-            key: rng.standard_normal(shape).astype(net.inputs[key].dtype.storage)
-            for key, shape in shapes.items()
-        }
-        for _ in range(NOISE)
+        {key: rng.standard_normal(shape).astype(kinds[key]) for key, shape in shapes.items()}
+        for _ in range(PIECES)
     ]
+
+
+def read_pieces(h: int, w: int) -> list[np.ndarray]:
+    """scikit-image's page in pieces of this proportion: lines of it, if they are long; BGR, from -1 to 1."""
+    page = Image.open(fetched("photos") / "page.png").convert("RGB")
+    height = 24 if w >= 2 * h else page.height
+    width = min(page.width, height * w // h)
+    tops = np.linspace(0, page.height - height, PIECES).astype(int)
+    lefts = np.linspace(0, page.width - width, PIECES).astype(int)
+    cut = [
+        page.crop((left, top, left + width, top + height)).resize((w, h), Image.Resampling.BILINEAR)
+        for left, top in zip(lefts, tops, strict=True)
+    ]
+    return [np.asarray(c, np.float32).transpose(2, 0, 1)[None, ::-1] / np.float32(127.5) - 1 for c in cut]
 
 
 def row(name: str) -> str:
@@ -60,24 +85,75 @@ def row(name: str) -> str:
         for each, file in ((lean, "a.fbnet"), (half, "b.fbnet")):
             each.save(Path(folder) / file)
             sizes.append((Path(folder) / file).stat().st_size)
-    given, at = samples_of(lean), body_index(lean)
-    wide, narrow = pieces(lean)[at], pieces(half)[at]
+    rest = sizes[1] - sum(c.spec.nbytes for c in half.constants.values())
+    given, at = samples_of(name, lean), body_index(lean)
+    outputs = judged_outputs(pieces(lean)[at])
     shapes = {key: array.shape for key, array in given[0].items()}
-    most = [_share(wide, narrow, shapes, workspace) for workspace in (MAX_WORKSPACE, LITTLE)]
-    outputs = judged_outputs(wide)
-    found = quality(answers(wide, outputs, given), answers(narrow, outputs, given))
-    agreement = "" if found.agreement is None else f"{found.agreement:.1f} %"
+    plans = [
+        pieces(n)[at].replace(outputs=outputs).compile(shapes=shapes, threads=1, tune=False)
+        for n in (lean, half)
+    ]
+    kept = [plan.peak_bytes - plan.arena_bytes for plan in plans]
+    peaks = [plan.peak_bytes for plan in plans]
+    exact, found = (answers(plan, given) for plan in plans)
+    beside = quality(exact, found)
+    agrees = same(exact, found) if beside.agreement is None else f"{beside.agreement:.1f} % of classes"
     return (
-        f"| {name} | {sizes[0]:,} | {100 * sizes[1] / sizes[0]:.1f} % | {100 * most[0]:.1f} % | "
-        f"{100 * most[1]:.1f} % | {found.samples} | {agreement} | {100 * found.error:.3f} % |"
+        f"| {name} | {sizes[0]:,} | {100 * sizes[1] / sizes[0]:.1f} % | {100 * rest / sizes[1]:.1f} % | "
+        f"{100 * kept[1] / kept[0]:.1f} % | {100 * peaks[1] / peaks[0]:.1f} % | {beside.samples} | {agrees} | "
+        f"{'' if 'boxes' in agrees else f'{100 * beside.error:.3f} %'} | {time_of(plans, given[0]):.2f} |"
     )
 
 
-def _share(wide: Net, narrow: Net, shapes: Mapping[str, tuple[int, ...]], workspace: int) -> float:
-    """Bytes of the narrow net's weights as kernels read them, relative to the wide one's."""
-    plans = [n.compile(shapes=shapes, threads=1, tune=False, max_workspace=workspace) for n in (wide, narrow)]
-    kept = [plan.peak_bytes - plan.arena_bytes for plan in plans]
-    return kept[1] / kept[0]
+def answers(plan: Plan, samples: Sequence[Arrays]) -> list[Arrays]:
+    """The plan's outputs for each sample."""
+    with plan.session() as session:
+        return [{k: np.array(v) for k, v in session.run(sample).items()} for sample in samples]
+
+
+def time_of(plans: Sequence[Plan], sample: Arrays) -> float:
+    """The second plan's time relative to the first's."""
+    wide, narrow = (plan.session() for plan in plans)
+    for session in (wide, narrow):
+        session.run(sample)
+    ratios: list[float] = []
+    end = perf_counter() + SECONDS
+    while len(ratios) < ROUNDS and (perf_counter() < end or len(ratios) < 5):
+        at = [perf_counter()]
+        for session in (wide, narrow):
+            session.forward()
+            at.append(perf_counter())
+        ratios.append((at[2] - at[1]) / (at[1] - at[0]))
+    wide.close()
+    narrow.close()
+    return median(ratios)
+
+
+def same(exact: Sequence[Arrays], found: Sequence[Arrays]) -> str:
+    """What the answers mean, where they are no classes: boxes, a class at each place of a row, or a map of scores."""
+    for key, first in exact[0].items():
+        a, b = ([answer[key] for answer in answers] for answers in (exact, found))
+        if first.ndim == 4 and first.shape[1:2] == (1,) and first.shape[-1] == 7:
+            return same_boxes(a, b)
+        if first.ndim == 3 and first.dtype.kind == "f" and first.shape[2] > 100:
+            alike = [np.array_equal(x.argmax(2), y.argmax(2)) for x, y in zip(a, b, strict=True)]
+            return f"{sum(alike)} of {len(alike)} lines read alike"
+        if first.ndim == 4 and all(x.min() >= 0 and x.max() <= 1 for x in a):
+            either = sum(int(((x > SURE) | (y > SURE)).sum()) for x, y in zip(a, b, strict=True))
+            both = sum(int(((x > SURE) & (y > SURE)).sum()) for x, y in zip(a, b, strict=True))
+            return f"{both:,} of {either:,} places" if either else ""
+    return ""
+
+
+def same_boxes(exact: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> str:
+    """Boxes with their best counterpart of the same class: order says nothing."""
+    pairs = [
+        [r[(r[:, 0] >= 0) & (r[:, 2] > SURE)] for r in (x.reshape(-1, 7), y.reshape(-1, 7))]
+        for x, y in zip(exact, found, strict=True)
+    ]
+    best = [max((overlap(a[3:], b[3:]) for b in y if b[1] == a[1]), default=0.0) for x, y in pairs for a in x]
+    count = sum(len(y) for _, y in pairs)
+    return f"{len(best)} and {count} boxes, overlap at least {min(best, default=1):.2f}"
 
 
 def main() -> None:
@@ -87,11 +163,13 @@ def main() -> None:
         "network",
         "bytes in fp32",
         "file",
+        "of it structure",
         "weights in memory",
-        "without Winograd",
+        "all memory",
         "judged on",
-        "agrees with fp32",
+        "the same",
         "output error",
+        "time",
     ]
     print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
     for name in names:

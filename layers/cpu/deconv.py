@@ -9,10 +9,12 @@ import numpy as np
 from ...engine.kernel import Call, Stage, kernel
 from ...engine.layout import BLOCKED
 from ..conv import Deconvolution
-from . import depthwise, direct
+from . import depthwise, direct, simd
 from .fused import keep
+from .halves import as_they_lie, number
 from .lattice import phases
 
+WEIGHT = 4  # bytes of a weight; a number of a variant
 BLOCKS = {"x": BLOCKED, "y": BLOCKED}
 
 
@@ -58,12 +60,13 @@ kernel(
 )(depthwise.depthwise)
 
 
-def bind(call: Call) -> dict:
+def bind(call: Call) -> Stage:
     layer = call.layer
-    return dict(
+    params = dict(
         stride_h=layer.stride[0], stride_w=layer.stride[1], dilation_h=layer.dilation[0],
         dilation_w=layer.dilation[1], top=layer.pad[0], left=layer.pad[1],
     )  # fmt: skip
+    return as_they_lie(call, spread, params, "w")
 
 
 @kernel(Deconvolution, device="cpu", bind=bind)
@@ -82,7 +85,8 @@ def spread(x, w, b, y, group, stride_h, stride_w, dilation_h, dilation_w, top, l
         for channel in range(start, start + c // group):
             for ky in range(kh):
                 for kx in range(kw):
-                    tap = w[channel, out % per_group, ky, kx]
+                    place = ((channel * per_group + out % per_group) * kh + ky) * kw + kx
+                    tap = number(simd.address(w) + place * WEIGHT)
                     shift = kx * dilation_w - left
                     # the places of x whose tap kx is in y
                     first = max(0, (stride_w - 1 - shift) // stride_w)

@@ -7,11 +7,12 @@ if the target widens fp16 in an instruction; else those for float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-from ...engine.kernel import Call, Packed
+from ...engine.kernel import Call, Packed, Stage
 from . import simd
 
 
@@ -47,15 +48,15 @@ def number_half(address):
     return simd.load_half(address)
 
 
-def in_halves(call: Call, name: str = "w") -> bool:
-    """Whether the layer's weights are stored in fp16 and the target reads those."""
-    stored = call.narrow.get(name)
-    return call.halves and stored is not None and stored.spec.dtype.name == "fp16"
+def in_halves(call: Call, *names: str) -> bool:
+    """Whether the layer's weights, w if no others are named, are stored in fp16 and the target reads those."""
+    stored = [call.narrow.get(name) for name in names or ("w",)]
+    return call.halves and all(s is not None and s.spec.dtype.name == "fp16" for s in stored)
 
 
-def reading(call: Call) -> dict[str, int | Callable]:
+def reading(call: Call, *names: str) -> dict[str, int | Callable]:
     """What a kernel's variant is to multiply by, and the bytes of a weight."""
-    if in_halves(call):
+    if in_halves(call, *names):
         halves = {"fma": fma_halves, "fma_lanes": fma_lanes_halves, "dot": dot_halves, "number": number_half}
         return {**halves, "WEIGHT": 2}
     return {"fma": fma, "fma_lanes": fma_lanes, "dot": dot, "number": number, "WEIGHT": 4}
@@ -64,3 +65,13 @@ def reading(call: Call) -> dict[str, int | Callable]:
 def packed_weights(call: Call, w: np.ndarray) -> Packed:
     """Weights as the variant reads them. numba has no float16 on the cpu, so halves are passed as their bits."""
     return Packed(w.astype(np.float16).view(np.uint16) if in_halves(call) else w)
+
+
+def as_they_lie(call: Call, function: Callable, params: Mapping[str, Any], *names: str) -> Stage:
+    """A stage of a kernel that reads weights as they lie in the net, one `number` after the other."""
+    stored = {}
+    if in_halves(call, *names):
+        stored = {name: Packed(np.asarray(call.narrow[name].data).view(np.uint16)) for name in names}
+    chosen = reading(call, *names)
+    variant = simd.variant(function, number=chosen["number"], WEIGHT=chosen["WEIGHT"])
+    return Stage({**params, **stored}, function=variant)

@@ -7,22 +7,34 @@ one loop along a row, which becomes vector code.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from ...engine.kernel import Call, Scratch, kernel
+from ...engine.kernel import Bind, Call, Scratch, Stage, kernel
 from ..recurrent import GRU, LSTM, RNN
+from . import simd
+from .halves import as_they_lie, number, reading
+
+WEIGHT = 4  # bytes of a weight; a number of a variant
 
 BACKWARDS = {"forward": 0, "reverse": 1, "bidirectional": 2}  # 2: the second direction is
 
 
-def bind(call: Call) -> dict:
+def bind(function: Callable) -> Bind:
+    return lambda call: stage(call, function())
+
+
+def stage(call: Call, function: Callable) -> Stage:
     (_, _, size), hidden = call.shape("x"), call.shape("r")[2]
     width = call.layer.gates * hidden
-    return dict(
+    chosen = reading(call, "w", "r")
+    turned = simd.variant(turn, number=chosen["number"], WEIGHT=chosen["WEIGHT"])
+    params = dict(
         b=call.flat("b"), h0=call.flat("h0"), backwards=BACKWARDS[call.layer.direction],
         turned=Scratch((call.threads, size + hidden, width)), gates=Scratch((call.threads, width + hidden)),
     ) | ({"c0": call.flat("c0")} if call.layer.type == "LSTM" else {})  # fmt: skip
+    return as_they_lie(call, simd.variant(function, turn=turned), params, "w", "r")
 
 
 def usual(call: Call) -> bool | str:
@@ -36,7 +48,7 @@ def usual(call: Call) -> bool | str:
     return True
 
 
-@kernel(RNN, device="cpu", bind=bind, when=usual)
+@kernel(RNN, device="cpu", bind=bind(lambda: rnn), when=usual)
 def rnn(x, w, r, b, h0, y, y_h, turned, gates, backwards, ith, nth):
     steps, n, _ = x.shape
     directions, hidden = r.shape[0], r.shape[2]
@@ -55,7 +67,7 @@ def rnn(x, w, r, b, h0, y, y_h, turned, gates, backwards, ith, nth):
                 y[t, d, image, j] = value
 
 
-@kernel(GRU, device="cpu", bind=bind, when=usual)
+@kernel(GRU, device="cpu", bind=bind(lambda: gru), when=usual)
 def gru(x, w, r, b, h0, y, y_h, turned, gates, backwards, linear_before_reset, ith, nth):
     """gates holds z, reset, n, and what the state adds to n."""
     steps, n, size = x.shape
@@ -90,7 +102,7 @@ def gru(x, w, r, b, h0, y, y_h, turned, gates, backwards, linear_before_reset, i
                 y[t, d, image, j] = value
 
 
-@kernel(LSTM, device="cpu", bind=bind, when=usual)
+@kernel(LSTM, device="cpu", bind=bind(lambda: lstm), when=usual)
 def lstm(x, w, r, b, h0, c0, y, y_h, y_c, turned, gates, backwards, ith, nth):
     """gates holds i, o, forget, n."""
     steps, n, size = x.shape
@@ -119,12 +131,12 @@ def lstm(x, w, r, b, h0, c0, y, y_h, y_c, turned, gates, backwards, ith, nth):
 
 def turn(w, r, turned, d, ith):
     """Both weights of a direction, turned, one below the other."""
-    size = w.shape[2]
-    for j in range(w.shape[1]):
+    size, hidden, width = w.shape[2], r.shape[2], w.shape[1]
+    for j in range(width):
         for i in range(size):
-            turned[ith, i, j] = w[d, j, i]
-        for i in range(r.shape[2]):
-            turned[ith, size + i, j] = r[d, j, i]
+            turned[ith, i, j] = number(simd.address(w) + ((d * width + j) * size + i) * WEIGHT)
+        for i in range(hidden):
+            turned[ith, size + i, j] = number(simd.address(r) + ((d * width + j) * hidden + i) * WEIGHT)
 
 
 def start(given, state, d, image):

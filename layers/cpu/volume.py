@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from ...engine.kernel import Call, Packed, View, kernel
+from ...engine.kernel import Bind, Call, Packed, View, kernel
 from ..volume import AveragePooling3D, Convolution3D, Deconvolution3D, MaxPooling3D
+from . import simd
+from .halves import as_they_lie, number
+
+WEIGHT = 4  # bytes of a weight; a number of a variant
 
 
 def numbers(call: Call, *names: str) -> dict:
@@ -18,11 +24,11 @@ def numbers(call: Call, *names: str) -> dict:
     return found | dict(zip(("front", "top", "left"), call.layer.pad[:3], strict=True))
 
 
-def bind_filters(call: Call) -> dict:
-    return numbers(call, "stride", "dilation")
+def bind_filters(function: Callable) -> Bind:
+    return lambda call: as_they_lie(call, function(), numbers(call, "stride", "dilation"), "w")
 
 
-@kernel(Convolution3D, device="cpu", bind=bind_filters)
+@kernel(Convolution3D, device="cpu", bind=bind_filters(lambda: convolve))
 def convolve(
     x, w, b, y, group, stride_d, stride_h, stride_w, dilation_d, dilation_h, dilation_w, front, top, left, ith, nth
 ):  # fmt: skip
@@ -34,6 +40,7 @@ def convolve(
         image, out = volume // m, volume % m
         start = out // (m // group) * channels
         bias = b[out] if b.size > 0 else np.float32(0)
+        filters = simd.address(w) + out * channels * kd * kh * kw * WEIGHT
         for oz in range(od):
             for oy in range(oh):
                 for ox in range(ow):
@@ -46,7 +53,9 @@ def convolve(
                                 iy = oy * stride_h + ky * dilation_h - top
                                 if 0 <= iy < height:
                                     for kx in range(kw):
-                                        tap = w[out, channel, kz, ky, kx]
+                                        tap = number(
+                                            filters + (((channel * kd + kz) * kh + ky) * kw + kx) * WEIGHT
+                                        )
                                         shift = kx * dilation_w - left
                                         # the places whose tap kx is in the volume
                                         first = max(0, (stride_w - 1 - shift) // stride_w)
@@ -56,7 +65,7 @@ def convolve(
                                             y[image, out, oz, oy, ox] += tap * value
 
 
-@kernel(Deconvolution3D, device="cpu", bind=bind_filters)
+@kernel(Deconvolution3D, device="cpu", bind=bind_filters(lambda: spread))
 def spread(
     x, w, b, y, group, stride_d, stride_h, stride_w, dilation_d, dilation_h, dilation_w, front, top, left, ith, nth
 ):  # fmt: skip
@@ -76,7 +85,8 @@ def spread(
             for kz in range(kd):
                 for ky in range(kh):
                     for kx in range(kw):
-                        tap = w[channel, out % per_group, kz, ky, kx]
+                        place = (((channel * per_group + out % per_group) * kd + kz) * kh + ky) * kw + kx
+                        tap = number(simd.address(w) + place * WEIGHT)
                         shift = kx * dilation_w - left
                         # the places of x whose tap kx is in y
                         first = max(0, (stride_w - 1 - shift) // stride_w)

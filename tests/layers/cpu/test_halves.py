@@ -12,6 +12,8 @@ from fbnet.engine.tensor import Tensor
 from fbnet.layers.conv import Convolution, Deconvolution
 from fbnet.layers.cpu.target import host
 from fbnet.layers.inner_product import InnerProduct
+from fbnet.layers.recurrent import LSTM
+from fbnet.layers.volume import Convolution3D, Deconvolution3D
 
 RNG = np.random.default_rng(5)
 
@@ -32,6 +34,9 @@ NETS = {
     "depthwise": net_of(Convolution("x", array(21, 1, 5, 3) / 4, array(21), group=21, stride=(2, 1)), 2, 21, 13, 9),
     "deconvolution": net_of(Deconvolution("x", array(9, 17, 4, 3) / 6, array(17), stride=(2, 3)), 1, 9, 5, 4),
     "one a channel": net_of(Deconvolution("x", array(19, 1, 4, 4) / 4, stride=(2, 2), group=19), 1, 19, 5, 4),
+    "volume": net_of(Convolution3D("x", array(5, 3, 2, 3, 3) / 7, array(5)), 1, 3, 4, 5, 6),
+    "volume turned": net_of(Deconvolution3D("x", array(4, 3, 2, 3, 3) / 7, array(3)), 1, 4, 3, 3, 4),
+    "lstm": net_of(LSTM("x", array(1, 20, 7) / 4, array(1, 20, 5) / 4), 3, 2, 7),
     "product": net_of(InnerProduct("x", array(13, 127) / 11, array(13)), 2, 127),
     "many rows": net_of(InnerProduct("x", array(65, 70) / 8, array(65), axis=2), 1, 9, 70),
 }  # fmt: skip

@@ -113,6 +113,7 @@ def aarch64(monkeypatch):
     target.host.cache_clear()
 
 
+READ = ("direct_from_plain", "depthwise", "winograd4")  # of weights in fp16 as well
 CONVOLUTIONS = [
     ("direct", (2, 12, 9, 14), (20, 12, 3, 3), dict(stride=(2, 2), pad=(1, 1, 1, 1), activation="ReLU")),
     ("direct", (1, 16, 7, 7), (24, 16, 1, 1), dict(activation="HardSwish")),
@@ -124,10 +125,17 @@ CONVOLUTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("kernel", "x", "w", "attributes"), CONVOLUTIONS, ids=str)
-def test_convolution(kernel, x, w, attributes, aarch64, tmp_path):
+HALVES = [
+    (row, dtype) for row in CONVOLUTIONS for dtype in ("fp32", "fp16") if dtype == "fp32" or row[0] in READ
+]
+
+
+@pytest.mark.parametrize(("row", "dtype"), HALVES, ids=str)
+def test_convolution(row, dtype, aarch64, tmp_path):
+    kernel, x, w, attributes = row
     x = array(*x)
     net = Net([Convolution("x", array(*w), array(w[0]), name="y", **attributes)], {"x": x.shape})
+    net = net.stored_as("fp16") if dtype == "fp16" else net
     only = f"cpu/fp32/Convolution/{kernel}"
     plan = plan_as_written(net, devices["cpu"], "fp32", 2, {"x": x.shape}, only)
     assert only in {step.kernel for step in plan.steps} and plan.target == "aarch64"
