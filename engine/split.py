@@ -2,7 +2,7 @@
 
 Devices are named in the order in which they are preferred. A layer is the first one's that does not refuse it, and
 the last one takes what is left. Then layers that are computed in a row on a device are a segment, and a segment that
-is not worth its borders goes over to a neighbour's device: if there it takes less time than here with the copies
+is not worth its borders goes over to another device: if there it takes less time than here with the copies
 that it needs. Times are measured where a device can and tuning is on, else estimated.
 """
 

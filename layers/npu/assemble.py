@@ -8,6 +8,7 @@ from ...engine.errors import CompileError
 from ...engine.layer import Layer
 from ...engine.net import Net
 from ...engine.tensor import Spec
+from . import moves as moves
 from .emit import Slots, Weights, emit
 from .machine import CHIP, Machine
 from .places import Unplaceable, fits, place

@@ -131,7 +131,9 @@ Maker = Callable[[Layer, Specs, Constants], Sequence[Work]]
 _makers: dict[str, Maker] = {}
 
 
-def _work(*types: str) -> Callable[[Maker], Maker]:
+def work(*types: str) -> Callable[[Maker], Maker]:
+    """Register what makes works of layers of these types."""
+
     def register(maker: Maker) -> Maker:
         _makers.update(dict.fromkeys(types, maker))
         return maker
@@ -161,7 +163,7 @@ def works_of(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]
     return [] if layer.alias else _makers[layer.type](layer, specs, constants)
 
 
-@_work("QuantizedConvolution")
+@work("QuantizedConvolution")
 def _convolution(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]:
     w, parameters = _weights(layer, constants)
     x, y = (specs[name].shape for name in (layer.inputs[0], layer.outputs[0]))
@@ -198,7 +200,7 @@ def _convolution(layer: Layer, specs: Specs, constants: Constants) -> Sequence[W
     return made
 
 
-@_work("QuantizedInnerProduct")
+@work("QuantizedInnerProduct")
 def _inner_product(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]:
     w, parameters = _weights(layer, constants)
     x, residual = specs[layer.inputs[0]], _residual(layer)
@@ -219,7 +221,7 @@ def _inner_product(layer: Layer, specs: Specs, constants: Constants) -> Sequence
     return [Window(layer.name, command, x_ref, y_ref, 1, item, added, w, parameters)]
 
 
-@_work("QuantizedPooling")
+@work("QuantizedPooling")
 def _pooling(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]:
     x, y = (specs[name].shape for name in (layer.inputs[0], layer.outputs[0]))
     whole = layer.global_pooling
@@ -233,7 +235,7 @@ def _pooling(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]
     return [Window(layer.name, command, Ref(layer.inputs[0]), Ref(layer.outputs[0]), y[2])]
 
 
-@_work("QuantizedEltwise")
+@work("QuantizedEltwise")
 def _eltwise(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]:
     names, repeat = list(layer.inputs), 1
     if any(name in constants for name in names):
@@ -262,14 +264,14 @@ def _repeats(large: Sequence[int], small: Sequence[int]) -> int:
     raise Refused(f"shapes {list(large)} and {list(small)} meet otherwise than as an image and its gate")
 
 
-@_work("Table")
+@work("Table")
 def _table(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]:
     if layer.inputs[1] not in constants:
         raise Refused("its table is no constant")
     return _looked_up(layer, specs, constants[layer.inputs[1]].data.tobytes())
 
 
-@_work("Requantize")
+@work("Requantize")
 def _requantize(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]:
     every = np.arange(-128, 128).astype(np.int8)
     return _looked_up(layer, specs, layer.reference(every).tobytes())
@@ -280,7 +282,7 @@ def _looked_up(layer: Layer, specs: Specs, table: bytes) -> Sequence[Work]:
     return [Flat(layer.name, command, (Ref(layer.inputs[0]),), Ref(layer.outputs[0]), table)]
 
 
-@_work("Concat", "Slice")
+@work("Concat", "Slice")
 def _parts(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]:
     """A copy for each part; where it can be, the parts will lie in the whole instead."""
     joins = layer.type == "Concat"
@@ -298,37 +300,6 @@ def _parts(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]:
         made.append(Move(layer.name, *refs, run, ((prod(shape[:axis]), *ends),)))
         offset += run
     return made
-
-
-@_work("Permute")
-def _permute(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]:
-    shape = specs[layer.inputs[0]].shape
-    if layer.order[0] != 0:
-        raise Refused("it moves the batch's axis")
-    return [_moved(layer, shape, layer.order)]
-
-
-@_work("ShuffleChannel")
-def _shuffle(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]:
-    _, channels, *rest = specs[layer.inputs[0]].shape
-    return [_moved(layer, (1, layer.group, channels // layer.group, prod(rest)), (0, 2, 1, 3))]
-
-
-def _moved(layer: Layer, shape: Sequence[int], order: Sequence[int]) -> Move:
-    """Axes in another order: a run of the last one if it stays the last, else of single numbers."""
-    steps = [prod(shape[axis + 1 :]) for axis in order]
-    sizes = [shape[axis] for axis in order]
-    axes = [
-        (size, step, prod(sizes[at + 1 :]))
-        for at, (size, step) in enumerate(zip(sizes, steps, strict=True))
-        if size > 1
-    ]
-    run = 1
-    while axes and axes[-1][1:] == (run, run):
-        run *= axes.pop()[0]
-    if len(axes) > 3:
-        raise Refused(f"it moves {len(axes)} axes; a transfer has 3")
-    return Move(layer.name, Ref(layer.inputs[0]), Ref(layer.outputs[0]), run, tuple(axes))
 
 
 def _weights(layer: Layer, constants: Constants) -> tuple[np.ndarray, list[np.ndarray]]:
