@@ -70,7 +70,7 @@ def refusal(layer: Layer, net: Net, specs: Mapping[str, Spec], machine: Machine 
         return str(error)
     if all(fits(work, machine) for work in works):
         return ""
-    return f"a row of it needs more than the {machine.activations:,} and {machine.weights:,} bytes of the buffers"
+    return f"a result of it needs more than the {machine.activations:,} and {machine.weights:,} bytes of the buffers"
 
 
 def _end(name: str, spec: Spec, address: int) -> End:

@@ -40,8 +40,7 @@ def chained(
         while end - at > 1:  # the longest that is worth it
             chain = Chain(tuple(works[at:end]))  # type: ignore[arg-type]
             there = tuple(roots[ref.tensor].tensor in resident for ref in operands(chain))
-            room = (machine.activations - max(low[at:end])) // 4096 * 4096
-            tiling = tiling_of(chain, there, room, machine)
+            tiling = tiling_of(chain, there, machine.room(max(low[at:end])), machine)
             if tiling is not None and tiling.cycles < sum(t.cycles for t in tilings[at:end]):
                 break
             end -= 1

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from .commands import Conv, Load, Loadw, Store
 from .fields import Command
-from .tiling import Tiling, chain_rows, x_rows
+from .tiling import Tiling, chain_rows, x_columns, x_rows
 from .works import Chain, Flat, Move, Ref, Window, Work
 
 
@@ -98,7 +100,9 @@ class _Window:
 
     def commands(self) -> list[Command]:
         parts = range(0, self.work.outputs, self.tiling.part)
-        tiles = range(0, self.work.height, self.tiling.rows)
+        width = self.work.command.y_width
+        strips = range(0, width, self.tiling.columns or width)
+        tiles = list(product(range(0, self.work.height, self.tiling.rows), strips))
         if self.tiling.parts_first:
             order = [(part, tile) for part in parts for tile in tiles]
         else:
@@ -106,14 +110,15 @@ class _Window:
         in_buffer: object = None
         loaded: dict = {}
         w = 0
-        for part, tile in order:
+        for part, (tile, strip) in order:
             if in_buffer != part:
                 w, in_buffer = self.load_weights(part), part
             rows = min(self.tiling.rows, self.work.height - tile)
-            key = tile if self.work.dense else (part, tile)
+            columns = slice(strip, min(strip + (self.tiling.columns or width), width))
+            key = (tile, strip) if self.work.dense else (part, tile, strip)
             if key not in loaded:
-                loaded = {key: self.load_x(part, tile, rows)}
-            self.compute(part, tile, rows, w, loaded[key])
+                loaded = {key: self.load_x(part, tile, rows, columns)}
+            self.compute(part, tile, rows, w, loaded[key], columns=columns)
         return self.made
 
     def _outputs(self, part: int) -> int:
@@ -133,7 +138,7 @@ class _Window:
         self.made.append(command)
         return command.chip
 
-    def load_x(self, part: int, tile: int, rows: int) -> dict[str, int]:
+    def load_x(self, part: int, tile: int, rows: int, columns: slice | None = None) -> dict[str, Any]:
         """The fields of the command that say where the input's rows are, after they are there."""
         c, work = self.work.command, self.work
         share = 1 if work.dense else work.outputs // c.channels
@@ -143,46 +148,61 @@ class _Window:
         if self.x.resident:
             return dict(x=self.x.address + first_channel * plane, x_row=0, x_rows=c.height, x_plane=plane)
         first, end = x_rows(work, tile, rows)
-        run, slot = (end - first) * c.width, self.slots.take(0)
-        dram = self.x.address + first_channel * plane + first * c.width
-        self.made.append(Load(**_box(run, dram, slot, [(channels, plane, run)])))
-        return dict(x=slot, x_row=first, x_rows=end - first, x_plane=run)
+        left, right, outside = (0, c.width, c.pad[1])
+        if columns is not None and self.tiling.columns:  # a strip is an image of its own
+            left, right, outside = x_columns(work, columns.start, columns.stop - columns.start)
+        width, slot = right - left, self.slots.take(0)
+        size = (end - first) * width
+        dram = self.x.address + first_channel * plane + first * c.width + left
+        axes = [(channels, plane, size), (end - first, c.width, width)]
+        self.made.append(Load(**_box(width, dram, slot, axes)))
+        strip = dict(width=width, pad=(c.pad[0], outside)) if self.tiling.columns else {}
+        return dict(x=slot, x_row=first, x_rows=end - first, x_plane=size) | strip
 
     def compute(
-        self, part: int, tile: int, rows: int, w: int, x: dict[str, int], y: dict[str, int] | None = None
+        self,
+        part: int,
+        tile: int,
+        rows: int,
+        w: int,
+        x: dict[str, Any],
+        y: dict[str, int] | None = None,
+        columns: slice | None = None,
     ) -> None:
         """`rows` output rows from `tile` on; into y, if that says where, else where the output lies."""
         work, c = self.work, self.work.command
         outputs = self._outputs(part)
+        first, width = (columns.start, columns.stop - columns.start) if columns else (0, c.y_width)
         row, plane = c.y_width * work.item, work.height * c.y_width * work.item
-        offset = part * plane + tile * row
-        fields: dict[str, int] = dict(x) | dict(y_row=tile, y_rows=rows)
+        offset = part * plane + tile * row + first * work.item
+        fields: dict[str, Any] = dict(x) | dict(y_row=tile, y_rows=rows, y_width=width)
         if isinstance(c, Conv):
             assert work.w is not None
             fields |= dict(outputs=outputs, w=w, parameters=w + outputs * work.w.shape[1])
         if not work.dense:
             fields["channels"] = outputs // (work.outputs // c.channels)
         if self.residual is not None:
-            fields |= self._load_residual(outputs, rows, offset // work.item)
+            fields |= self._load_residual(outputs, rows, width, offset // work.item)
         if y is not None:
             self.made.append(replace(c, **fields, **y))
             return
         slot = self.y.address + offset if self.y.resident else self.slots.take(1)
-        fields |= dict(y=slot, y_plane=plane if self.y.resident else rows * row)
+        piece = width * work.item
+        fields |= dict(y=slot, y_plane=plane if self.y.resident else rows * piece)
         self.made.append(replace(c, **fields))
         if not self.y.resident:
-            box = _box(rows * row, self.y.address + offset, slot, [(outputs, plane, rows * row)])
-            self.made.append(Store(**box))
+            axes = [(outputs, plane, rows * piece), (rows, row, piece)]
+            self.made.append(Store(**_box(piece, self.y.address + offset, slot, axes)))
 
-    def _load_residual(self, outputs: int, rows: int, offset: int) -> dict[str, int]:
+    def _load_residual(self, outputs: int, rows: int, width: int, offset: int) -> dict[str, int]:
         c, residual = self.work.command, self.residual
         assert residual is not None
-        plane, run = self.work.height * c.y_width, rows * c.y_width
+        plane, size = self.work.height * c.y_width, rows * width
         if residual.resident:
             return dict(residual=residual.address + offset, residual_plane=plane)
-        slot = self.slots.take(2)
-        self.made.append(Load(**_box(run, residual.address + offset, slot, [(outputs, plane, run)])))
-        return dict(residual=slot, residual_plane=run)
+        slot, axes = self.slots.take(2), [(outputs, plane, size), (rows, c.y_width, width)]
+        self.made.append(Load(**_box(width, residual.address + offset, slot, axes)))
+        return dict(residual=slot, residual_plane=size)
 
 
 def _chain(
@@ -237,8 +257,8 @@ def _flat(
 def _move(work: Move, tiling: Tiling, where: Mapping[str, At], slots: Slots) -> list[Command]:
     """Gather into the buffer, close together; scatter from there."""
     x, y = _at(work.x, where), _at(work.y, where)
-    (count, x_step, y_step), *inner = work.axes or ((1, 0, 0),)
-    size, made = work.run * prod(n for n, _, _ in inner), []
+    run, ((count, x_step, y_step), *inner) = work.pieces
+    size, made = run * prod(n for n, _, _ in inner), []
     packed, steps = size, []  # the buffer's step of each axis
     for n, _, _ in inner:
         packed //= n
@@ -248,7 +268,7 @@ def _move(work: Move, tiling: Tiling, where: Mapping[str, At], slots: Slots) -> 
         for kind, at, which, step in ((Load, x, 0, x_step), (Store, y, 1, y_step)):
             axes = [(some, step, size)]
             axes += [(n, ends[which], chip) for (n, *ends), chip in zip(inner, steps, strict=True)]
-            made.append(kind(**_box(work.run, at.address + start * step, slot, axes)))
+            made.append(kind(**_box(run, at.address + start * step, slot, axes)))
     return made
 
 

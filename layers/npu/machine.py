@@ -30,6 +30,11 @@ class Machine:
     start: int = 32
     hertz: float = 1e9
 
+    def room(self, low: int) -> int:
+        """Bytes of the activation buffer from `low` on that may be used for what is streamed: whole shares of 128."""
+        share = max(self.activations >> 7, 64)
+        return max(self.activations - low, 0) // share * share
+
 
 CHIP = Machine()
 DRAM_MOST = 1 << 30  # bytes of DRAM that a program may ask for

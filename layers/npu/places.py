@@ -153,8 +153,7 @@ def _cut(
         alive = [b.offset + b.nbytes for b in blocks.values() if b.first <= time <= b.last]
         low.append(-(-max(alive, default=0) // 64) * 64)
         resident = tuple(roots[ref.tensor].tensor in blocks for ref in operands(work))
-        room = max(machine.activations - low[-1], 0) // 4096 * 4096
-        tiling = tiling_of(work, resident, room, machine)
+        tiling = tiling_of(work, resident, machine.room(low[-1]), machine)
         if tiling is None:
             return None
         tilings.append(tiling)
@@ -163,4 +162,4 @@ def _cut(
 
 def fits(work: Work, machine: Machine) -> bool:
     """Whether a work can be done at all, with everything in DRAM."""
-    return tiling_of(work, (False,) * len(operands(work)), machine.activations, machine) is not None
+    return tiling_of(work, (False,) * len(operands(work)), machine.room(0), machine) is not None

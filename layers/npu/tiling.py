@@ -1,14 +1,16 @@
 """tiling: into how many pieces a work is cut, so that it fits the buffers and the bus has little to do.
 
 A window's output is cut into parts (output channels, with their weights) and tiles (rows). Tiles read rows that their
-neighbours read, too: the halo. Whatever is streamed has two slots in the buffer, so that one is filled or emptied
-while the array works on the other.
+neighbours read, too: the halo. Where not even one row fits, rows are cut into strips of columns, each of which is an
+image of its own to the array. Whatever is streamed has two slots in the buffer, so that one is filled or emptied while
+the array works on the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from math import prod
 
 from .commands import Conv
 from .cost import cycles
@@ -26,6 +28,7 @@ class Tiling:
 
     part         output channels of a piece; of a Flat work numbers, of a Move runs of its first axis
     rows         output rows of a piece; of a Chain the last stage's
+    columns      output columns of a piece, 0 for whole rows
     parts_first  every tile of a part before the next part: weights are read once, the input once for each part
     slots        bytes of the slots of x, y and residual (or of each operand), 0 for one that stays in the buffer
     cycles       about how long it takes
@@ -37,6 +40,7 @@ class Tiling:
     slots: tuple[int, ...] = ()
     counts: tuple[int, ...] = ()
     cycles: float = 0.0
+    columns: int = 0
 
     @property
     def room(self) -> int:
@@ -64,6 +68,15 @@ def x_rows(work: Window, row: int, rows: int) -> tuple[int, int]:
     return first, max(end, first + 1)
 
 
+def x_columns(work: Window, column: int, columns: int) -> tuple[int, int, int]:
+    """The columns of the input that some output columns read, [first, end), and how many lie left of the image."""
+    c = work.command
+    start = column * c.stride[1] - c.pad[1]
+    end = start + (columns - 1) * c.stride[1] + (c.kernel[1] - 1) * work.dilation_across + 1
+    first = max(start, 0)
+    return first, max(min(end, c.width), first + 1), max(-start, 0)
+
+
 def weight_bytes(work: Window, outputs: int) -> int:
     """Bytes of so many outputs' weights and parameters."""
     if work.w is None:
@@ -72,12 +85,33 @@ def weight_bytes(work: Window, outputs: int) -> int:
 
 
 def _windows(work: Window, resident: tuple[bool, ...], m: Machine) -> list[Tiling]:
-    return [
-        _window(work, part, rows, order, resident, m)
+    ways = [
+        _window(work, part, rows, 0, order, resident, m)
         for part in _parts(work, m)
         for rows in _rows(work)
         for order in ((True, False) if part < work.outputs and rows < work.height else (False,))
     ]
+    if any(resident) or any(way.room <= m.room(0) for way in ways):
+        return ways
+    return [
+        _window(work, part, rows, columns, order, resident, m)
+        for part in _parts(work, m)
+        for rows in _halves(work.height)[-4:]
+        for columns in _strips(work)
+        for order in ((True, False) if part < work.outputs else (False,))
+    ]
+
+
+def _strips(work: Window) -> list[int]:
+    """Numbers of columns to try. A strip has to begin within the image: what lies left of it is padding."""
+    c = work.command
+    last = {n: (c.y_width - 1) // n * n * c.stride[1] - c.pad[1] for n in _halves(c.y_width)[1:]}
+    return [n for n, start in last.items() if start < c.width]
+
+
+def _halves(size: int) -> list[int]:
+    """The size, its half, a quarter, and so on down to one."""
+    return sorted({-(-size // (1 << n)) for n in range(size.bit_length())}, reverse=True)
 
 
 def _parts(work: Window, m: Machine) -> Iterator[int]:
@@ -112,15 +146,24 @@ def _rows(work: Window) -> list[int]:
 
 
 def _window(
-    work: Window, part: int, rows: int, parts_first: bool, resident: tuple[bool, ...], m: Machine
+    work: Window,
+    part: int,
+    rows: int,
+    columns: int,
+    parts_first: bool,
+    resident: tuple[bool, ...],
+    m: Machine,
 ) -> Tiling:
     c = work.command
-    parts, tiles = -(-work.outputs // part), -(-work.height // rows)
+    y_width = columns or c.y_width
+    parts, tiles = -(-work.outputs // part), -(-work.height // rows) * -(-c.y_width // y_width)
     extent = (c.kernel[0] - 1) * work.dilation + 1
     read = min(c.height, (rows - 1) * c.stride[0] + extent)
+    across = (c.kernel[1] - 1) * work.dilation_across + 1
+    width = min(c.width, (columns - 1) * c.stride[1] + across) if columns else c.width
     channels = c.channels if work.dense else part * c.channels // work.outputs
-    x = channels * read * c.width
-    y = part * rows * c.y_width * work.item
+    x = channels * read * width
+    y = part * rows * y_width * work.item
     loads = tiles if work.dense and not parts_first else parts * tiles
     loads = 1 if work.dense and tiles == 1 else loads
     many = 2 if parts * tiles > 1 else 1
@@ -130,7 +173,9 @@ def _window(
     counts = (2 if loads > 1 else 1, many, many)[: len(slots)]
     held = parts_first or parts == 1  # weights are read once
     weights = weight_bytes(work, work.outputs) * (1 if held else tiles)
-    piece = replace(c, y_rows=rows, **({"outputs": part} if isinstance(c, Conv) else {"channels": part}))
+    piece = replace(
+        c, y_rows=rows, y_width=y_width, **({"outputs": part} if isinstance(c, Conv) else {"channels": part})
+    )
     busy = cycles(piece, m) * parts * tiles
     x_total = 0 if resident[0] else loads * x
     y_total = sum(
@@ -145,7 +190,7 @@ def _window(
     )
     bus = (weights + x_total + y_total) / m.bus + commands * m.start
     ends = sum(slots) / m.bus  # before the first piece, and behind the last, only one of the two works
-    return Tiling(part, rows, parts_first, slots, counts, max(busy, bus) + ends)
+    return Tiling(part, rows, parts_first, slots, counts, max(busy, bus) + ends, columns)
 
 
 def _flats(work: Flat, resident: tuple[bool, ...], m: Machine) -> list[Tiling]:
@@ -169,16 +214,14 @@ def _flats(work: Flat, resident: tuple[bool, ...], m: Machine) -> list[Tiling]:
 
 def _moves(work: Move, resident: tuple[bool, ...], m: Machine) -> list[Tiling]:
     """So many runs of the first axis at a time; both ends are in DRAM."""
-    count, *_ = work.axes[0] if work.axes else (1,)
-    inner = work.run
-    for n, *_ in work.axes[1:]:
-        inner *= n
+    run, ((count, *_), *rest) = work.pieces
+    inner = run * prod(n for n, *_ in rest)
     found = []
     pieces = 1
     while pieces <= count:
         part = -(-count // pieces)
-        runs = count * inner // work.run
-        time = 2 * (runs * -(-work.run // m.bus) + -(-count // part) * m.start)
+        runs = count * inner // run
+        time = 2 * (runs * -(-run // m.bus) + -(-count // part) * m.start)
         found.append(Tiling(part, 1, False, (_aligned(part * inner),), (2 if part < count else 1,), time))
         pieces *= 2
     return found

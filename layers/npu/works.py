@@ -22,6 +22,9 @@ Specs = Mapping[str, Spec]
 Constants = Mapping[str, Tensor]
 
 
+SHORT = 256  # bytes: a run that need not be cut
+
+
 class Refused(Exception):
     """Why the chip cannot compute a layer."""
 
@@ -66,6 +69,10 @@ class Window:
     def dilation(self) -> int:
         return self.command.dilation[0] if isinstance(self.command, Conv) else 1
 
+    @property
+    def dilation_across(self) -> int:
+        return self.command.dilation[1] if isinstance(self.command, Conv) else 1
+
 
 @dataclass(frozen=True, eq=False)
 class Flat:
@@ -87,6 +94,15 @@ class Move:
     y: Ref
     run: int
     axes: tuple[tuple[int, int, int], ...] = field(default=())
+
+    @property
+    def pieces(self) -> tuple[int, tuple[tuple[int, int, int], ...]]:
+        """The run and the axes that it is cut by, along the first: one long run is many short ones without a gap."""
+        axes = tuple(axis for axis in self.axes if axis[0] > 1)
+        if axes:
+            return self.run, axes
+        unit = next(n for n in range(min(self.run, SHORT), 0, -1) if self.run % n == 0)
+        return unit, ((self.run // unit, unit, unit),)
 
 
 @dataclass(frozen=True, eq=False)
