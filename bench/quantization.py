@@ -304,7 +304,7 @@ def text() -> None:
         return 100 * same_text(other, seen) / len(seen)
 
     method = "auto"
-    for how in ({}, {"adaptive": False}, {"metric": metric, "max_drop": 0.5, "most_float": 0.9}):
+    for how in ({}, {"adaptive": False}, {"metric": metric, "max_drop": 0.5}):
         made = quantize_net(net, calibration, method, **how)
         method = made.method
         same, again, fresh = (same_text(made.net, some) for some in (judged, seen, written))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from ..errors import InputError, QuantizationError
@@ -80,17 +81,12 @@ def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
 def back_to_float(
     budget: Budget, candidates: Sequence[Candidate], judge: Callable[[Sequence[str]], Quality], whole: Quality
 ) -> list[str]:
-    """Mark the fewest candidates, in their rank, with which the budget is met; returns their layers.
+    """Mark the fewest candidates, in one rank or the other, with which the budget is met; returns their layers.
 
     judge  names of layers kept in fp32 -> quality
 
     Raises QuantizationError, with the table, if that is too much of the net.
     """
-    order = ranked(candidates)
-    allowed, share = 0, 0.0
-    while allowed < len(order) and share + order[allowed].share <= budget.most_float + 1e-9:
-        share += order[allowed].share
-        allowed += 1
     tried: dict[tuple[str, ...], Quality] = {(): whole}
 
     def met(chosen: Sequence[Candidate]) -> bool:
@@ -100,27 +96,46 @@ def back_to_float(
             tried[names] = judge(names)
         return budget.met(tried[names])
 
-    count = 1
-    while count < allowed and not met(order[:count]):
-        count *= 2
-    count = min(count, allowed)
-    if not count or not met(order[:count]):
+    for order in (ranked(candidates), sorted(candidates, key=lambda c: -c.error)):
+        allowed = _first(order, budget.most_float)
+        chosen = _fewest(allowed, met)
+        if chosen is not None:
+            break
+    else:
         best = min(tried.values(), key=lambda q: (q.drop or 0.0, q.error))
+        share = 100 * sum(c.share for c in allowed)
         raise QuantizationError(
-            f"the budget of {budget} is not met with {100 * share:.2g} % of the multiply-adds in fp32: {best}. "
+            f"the budget of {budget} is not met with {share:.2g} % of the multiply-adds in fp32: {best}. "
             "Calibrate with more samples, allow more, or raise most_float",
-            [c.described() for c in order],
+            [c.described() for c in ranked(candidates)],
         )
-    low = count // 2  # not met, unless it is 0
-    while count - low > 1:
-        middle = (low + count) // 2
-        low, count = (low, middle) if met(order[:middle]) else (middle, count)
-    chosen: Sequence[Candidate] = order[:count]
     if sum(c.share for c in chosen) > WORTH:
         chosen = _fewer(chosen, met)
     for candidate in chosen:
         candidate.kept = True
     return [c.layer for c in chosen]
+
+
+def _first(order: Sequence[Candidate], most: float) -> Sequence[Candidate]:
+    """As many of the first as have at most this share of the multiply-adds."""
+    shares = accumulate(c.share for c in order)
+    return order[: sum(share <= most + 1e-9 for share in shares)]
+
+
+def _fewest(
+    order: Sequence[Candidate], met: Callable[[Sequence[Candidate]], bool]
+) -> Sequence[Candidate] | None:
+    """As few of the first as it takes; None if all of them do not do."""
+    count = min(1, len(order))
+    while count < len(order) and not met(order[:count]):
+        count = min(2 * count, len(order))
+    if not count or not met(order[:count]):
+        return None
+    low = count // 2  # not met, unless it is 0
+    while count - low > 1:
+        middle = (low + count) // 2
+        low, count = (low, middle) if met(order[:middle]) else (middle, count)
+    return order[:count]
 
 
 def _fewer(chosen: Sequence[Candidate], met: Callable[[Sequence[Candidate]], bool]) -> Sequence[Candidate]:

@@ -224,6 +224,17 @@ def test_what_a_late_layer_makes_needless_goes_back_to_int8():
     assert [c.layer for c in candidates if c.kept] == kept
 
 
+def test_where_time_would_keep_too_much_error_counts_alone():
+    """The largest error is that of the layer which int8 makes fastest: by time it would come last."""
+    rest = [Candidate(f"small{i}", 0.01, 1e-6, 0.08) for i in range(9)]
+    candidates = [*rest, Candidate("large", 0.1, 1.0, 0.28)]
+
+    def judge(floats):
+        return Quality(16, float(np.sqrt(sum(c.error**2 for c in candidates if c.layer not in floats))))
+
+    assert back_to_float(Budget(max_error=0.04, most_float=0.5), candidates, judge, judge([])) == ["large"]
+
+
 def test_labels_count_what_is_lost(fp32):
     best = [int(fp32.forward(x=x)["prob"].argmax()) for x in SAMPLES]
     found = quantize_net(fp32, SAMPLES, labels=best, max_drop=100, adaptive=False).quality
