@@ -92,7 +92,8 @@ static void multiply(float *d, const unsigned *a, const unsigned *b) {
 
 static float widened(unsigned short half) {
     const int exponent = half >> 10 & 31, fraction = half & 1023;
-    const float size = exponent ? std::ldexp(1024.f + fraction, exponent - 25) : std::ldexp((float)fraction, -24);
+    const float top = fraction ? NAN : INFINITY;
+    const float size = exponent == 31 ? top : exponent ? std::ldexp(1024.f + fraction, exponent - 25) : std::ldexp((float)fraction, -24);
     return half >> 15 ? -size : size;
 }
 

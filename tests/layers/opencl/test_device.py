@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 from fbnet import CompileError, DeviceError, HostFallback, Net, kernel
 from fbnet.engine.check import check_layer
+from fbnet.engine.compile import plan_as_written
 from fbnet.engine.device import devices
 from fbnet.engine.kernel import kernels
+from fbnet.engine.tensor import Spec
 from fbnet.layers.activation import Sigmoid
 from fbnet.layers.conv import Convolution
 from fbnet.layers.inner_product import InnerProduct
 from fbnet.layers.opencl import chip as chips
+from fbnet.layers.opencl import source
 from fbnet.layers.opencl.activation import expression
 from fbnet.layers.opencl.launch import Code
 from fbnet.layers.pool import Pooling
+from fbnet.layers.quantized import QuantizedConvolution
 from fbnet.layers.reshape import Flatten
 from fbnet.layers.softmax import Softmax
 from fbnet.tools.image import opened
@@ -55,14 +59,60 @@ def test_a_walk_shows_every_layer():
     assert [v.name for v in visits] == ["f", "fc", "y"] and max(v.error() for v in visits) < 1e-6
 
 
-def test_weights_stay_in_halves():
-    wide = Net([Convolution("x", W.reshape(5, 3, 2, 2), name="y")], {"x": (1, 3, 3, 5)})
-    x = np.random.default_rng(2).standard_normal((1, 3, 3, 5), dtype=np.float32)
-    plan = wide.compile(device="opencl", dtype="fp16")
+WAYS = [
+    "tile_8x4_32", "team_8x16_4x4", "team_8x32_4x16", "team_64x64_4x4", "direct", "strip_4", "strip_16", "depthwise",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_weights_stay_in_halves(way, some_chip):
+    if some_chip.simulated and "64" in way:
+        pytest.skip("too much for the simulator")
+    random = np.random.default_rng(2)
+    group = 3 if way.startswith(("strip", "depth")) else 1
+    w, x = random.standard_normal((9 // group, 3 // group, 2, 2)), random.standard_normal((1, 3, 3, 21))
+    wide = Net([Convolution("x", w.astype(np.float32), name="y", group=group)], {"x": x.shape}).stored_as(
+        "fp16"
+    )
+    OPENCL.load_kernels()
+    plan = plan_as_written(wide, OPENCL, "fp32", 1, {"x": x.shape}, f"opencl/fp32/Convolution/{way}")
     (code,) = [Code.read(o)[0] for o in plan.objects]
     assert {p.name: p.dtype for p in code.parameters if p.kind == "array"}["w"] == "float16"
     with plan.session() as session:
-        close(session.run({"x": x})["y"], wide.stored_as("fp16").forward(x=x)["y"])
+        fed = {"x": x.astype(np.float32)}
+        close(session.run(fed)["y"], wide.forward(**fed)["y"])
+
+
+FOUR_AT_ONCE = """#define __opencl_c_integer_dot_product_input_4x8bit
+int __attribute__((overloadable)) dot(char4 a, char4 b) {
+    const int4 products = convert_int4(a) * convert_int4(b);
+    return products.x + products.y + products.z + products.w;
+}
+"""
+
+
+@pytest.mark.parametrize("four_at_once", [False, True])
+def test_words_of_four_bytes(monkeypatch, four_at_once):
+    """With what a device has of cl_khr_integer_dot_product, said in OpenCL C, and without: the same bits."""
+    if four_at_once:
+        text = source._text
+        monkeypatch.setattr(source, "_text", lambda file: FOUR_AT_ONCE * (file == "vectors.cl") + text(file))
+    source._compiled.cache_clear()
+    random = np.random.default_rng(4)
+    w, x = (
+        random.integers(-127, 128, (5, 7, 3, 3), np.int8),
+        random.integers(-128, 128, (1, 7, 4, 9), np.int8),
+    )
+    b, factors = random.integers(-999, 999, 5, np.int32), random.uniform(0.001, 0.002, 5).astype(np.float32)
+    layer = QuantizedConvolution("x", w, b, factors, name="y", x_zero=-7, scale=0.1, pad=(1, 1, 0, 2))
+    net = Net([layer], {"x": Spec(x.shape, "int8")})
+    OPENCL.load_kernels()
+    plan = plan_as_written(
+        net, OPENCL, "fp32", 1, {"x": x.shape}, "opencl/int8/QuantizedConvolution/words_8x16_4x4"
+    )
+    source._compiled.cache_clear()
+    with plan.session() as session:
+        np.testing.assert_array_equal(session.run({"x": x})["y"], net.forward(x=x)["y"])
 
 
 def test_lenet_wholly_here_as_on_the_cpu(some_chip):
