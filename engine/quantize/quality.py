@@ -25,6 +25,7 @@ class Quality:
     agreement   percent of the samples whose best class, or whose text, is fp32's; None where the outputs are neither
     top1_fp32, top1_int8    percent of the samples whose best class is right; None without labels
     top5_fp32, top5_int8    percent of which a right class is among the best five; None with five classes or fewer
+    lost        percent of the samples that are right in fp32 and wrong in int8; None without labels
     metric_fp32, metric_int8    what the user's own metric says of the two nets; None without one
     """
 
@@ -35,16 +36,20 @@ class Quality:
     top1_int8: float | None = None
     top5_fp32: float | None = None
     top5_int8: float | None = None
+    lost: float | None = None
     metric_fp32: float | None = None
     metric_int8: float | None = None
 
     @property
     def drop(self) -> float | None:
-        """Points of the metric that are lost; without one, of top-1; without labels, of agreement."""
+        """Points of the metric that are lost; without one, of top-1; without labels, of agreement.
+
+        A sample that only int8 gets right makes up for none: on other samples it may be none.
+        """
         if self.metric_fp32 is not None and self.metric_int8 is not None:
             return self.metric_fp32 - self.metric_int8
-        if self.top1_fp32 is not None and self.top1_int8 is not None:
-            return self.top1_fp32 - self.top1_int8
+        if self.lost is not None:
+            return self.lost
         return None if self.agreement is None else 100 - self.agreement
 
     def described(self) -> dict[str, Any]:
@@ -110,13 +115,15 @@ def quality(exact: Sequence[Arrays], got: Sequence[Arrays], labels: Labels | Non
         return Quality(count, error, agreement)
     right = _checked_labels(labels, len(ours), ours.shape[1])
 
-    def hits(best: np.ndarray, most: int) -> float:
-        return 100 * float(
-            np.mean([bool(r & set(b[:most].tolist())) for b, r in zip(best, right, strict=True)])
-        )
+    def hits(best: np.ndarray, most: int) -> np.ndarray:
+        return np.array([bool(r & set(b[:most].tolist())) for b, r in zip(best, right, strict=True)])
 
-    found = [hits(best, most) for most in (1, 5) for best in (ours, theirs)]
-    return Quality(count, error, agreement, *found[: 4 if ours.shape[1] > 5 else 2])
+    first, second = hits(ours, 1), hits(theirs, 1)
+    found = [first, second] + ([hits(best, 5) for best in (ours, theirs)] if ours.shape[1] > 5 else [])
+    lost = 100 * float(np.mean(first & ~second))
+    fields = ("top1_fp32", "top1_int8", "top5_fp32", "top5_int8")
+    percents = {name: 100 * float(np.mean(hit)) for name, hit in zip(fields, found, strict=False)}
+    return Quality(count, error, agreement, lost=lost, **percents)
 
 
 def _checked_labels(labels: Labels, count: int, classes: int) -> list[set[int]]:

@@ -13,7 +13,7 @@ from fbnet.engine.quantize import samples as samples_module
 from fbnet.engine.quantize.budget import Budget, Candidate, back_to_float
 from fbnet.engine.quantize.correction import adapted, best_damping, moments
 from fbnet.engine.quantize.front import quantize_net
-from fbnet.engine.quantize.quality import Quality, seconds_of, tensor_errors
+from fbnet.engine.quantize.quality import Quality, quality, seconds_of, tensor_errors
 
 L = layers
 rng = np.random.default_rng(5)
@@ -239,6 +239,9 @@ def test_labels_count_what_is_lost(fp32):
     best = [int(fp32.forward(x=x)["prob"].argmax()) for x in SAMPLES]
     found = quantize_net(fp32, SAMPLES, labels=best, max_drop=100, adaptive=False).quality
     assert found.top1_fp32 == 100 and found.drop == 100 - found.top1_int8
+    scores = [{"y": np.eye(3, dtype=np.float32)[best]} for best in ([0, 1, 2, 2], [0, 1, 0, 1])]
+    even = quality(scores[:1], scores[1:], [0, 1, 2, 1])
+    assert even.top1_int8 == even.top1_fp32 == 75 and even.drop == 25, "one gained makes up for none lost"
     for wrong, why in (
         (best[:-1], "11 labels for 12 samples"),
         ([*best[:-1], 5], r"label 11 is \[5\], but the net has the classes 0 to 4"),
