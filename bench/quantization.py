@@ -1,4 +1,4 @@
-"""What int8 loses on the zoo's networks, beside fp32 and beside onnxruntime's own quantizer.
+"""What int8 loses on the zoo's networks, beside fp32 and beside other engines' own quantizers.
 
     python bench/quantization.py --photos /usr/share/doc/opencv-doc/examples/data \\
         --stamps /usr/share/tuxpaint/stamps
@@ -14,9 +14,10 @@ import argparse
 import csv
 import gzip
 import io
+import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import fbnet
@@ -28,7 +29,10 @@ from fbnet.engine.quantize.samples import body_index, body_samples, run
 from fbnet.formats.ends import without_image_input
 from fbnet.tools import catalogue
 from fbnet.tools.demo import LENET
+from fbnet.tools.export import fixed
 from fbnet.tools.image import opened, pixels
+from fbnet.tools.peers import Model, onnxruntime_run
+from fbnet.tools.quantizers import load_quantized, quantizers
 from fbnet.tools.zoo import fetched, network
 from PIL import Image, ImageDraw, ImageFont
 
@@ -112,45 +116,36 @@ def beside(net: fbnet.Net, other: fbnet.Net, images: Images, right: Sequence[set
     return quality(exact, found, right)
 
 
-def onnxruntimes(
+def others(
     net: fbnet.Net, calibration: Images, images: Images, right: Sequence[set[int]] | None
-) -> Quality:
-    """onnxruntime's static quantizer, a scale for each channel, on the same images; run exactly (no fused kernels)."""
-    import onnxruntime
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
+) -> Iterator[tuple[str, Quality]]:
+    """Other engines' own quantizers on the same images, each run as its makers say; onnxruntime's exactly as well."""
     plain = without_image_input(net)
     (name,), (source,) = plain.inputs, net.inputs
-    outputs = judged_outputs(plain)
-    arrays = [[net.forward(upto=name, **{source: i})[name] for i in part] for part in (calibration, images)]
-
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.left = iter(arrays[0])
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            array = next(self.left, None)
-            return None if array is None else {name: array}
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    with tempfile.TemporaryDirectory() as folder:
-        model, small = Path(folder) / "m.onnx", Path(folder) / "q.onnx"
-        plain.replace(outputs=outputs, plans={}, tests=()).save(model)
-        quant_pre_process(str(model), str(model), skip_symbolic_shape=True)  # folds normalisations
-        quantize_static(
-            model, small, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-        )  # fmt: skip
-        found = []
-        for path in (model, small):
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-            found.append(
-                [dict(zip(outputs, session.run(outputs, {name: a}), strict=True)) for a in arrays[1]]
-            )
-    return quality(*found, right)
+    given, judged = (
+        [{name: net.forward(upto=name, **{source: i})[name]} for i in part] for part in (calibration, images)
+    )
+    plain = fixed(
+        plain.replace(outputs=judged_outputs(plain), plans={}, tests=()), {name: given[0][name].shape}
+    )
+    with tempfile.TemporaryDirectory() as folder, plain.compile().session() as session:
+        wanted = [session.run(image) for image in judged]
+        shapes = {output: array.shape for output, array in wanted[0].items()}
+        path = Path(folder) / "net.onnx"
+        plain.save(path)
+        model = Model(path, path, {name: given[0][name].shape}, shapes)
+        for engine in quantizers:
+            place = Path(folder) / engine
+            place.mkdir()
+            try:
+                version, answer = load_quantized(engine, model, given, 1, place)
+            except fbnet.ConversionError as error:
+                print(error, file=sys.stderr)
+                continue
+            yield f"{engine} {version}", quality(wanted, [answer(image) for image in judged], right)
+            if engine == "onnxruntime":
+                answer = onnxruntime_run(place / "quantized.onnx", list(plain.outputs), 1, optimised=False)
+                yield "onnxruntime, optimisation off", quality(wanted, [answer(i) for i in judged], right)
 
 
 def row(name: str, how: str, found: Quality, share: float | None = None) -> None:
@@ -190,7 +185,8 @@ def classifiers(photos: Path, stamps: Path, only: Callable[[str], bool]) -> None
         if not only(name):
             continue
         net = make()
-        row(name, "onnxruntime", onnxruntimes(net, calibration, images, right))
+        for engine, found in others(net, calibration, images, right):
+            row(name, engine, found)
         made = quantize_net(net, calibration)
         row(name, f"ours ({made.method})", beside(net, made.net, images, right), made.float_share)
         rounded = quantize_net(net, calibration, made.method, adaptive=False)

@@ -85,10 +85,13 @@ def _onnxruntime(model: Model, threads: int, folder: Path) -> Run:
     return onnxruntime_run(model.path, list(model.outputs), threads)
 
 
-def onnxruntime_run(path: Path, names: list[str], threads: int) -> Run:
+def onnxruntime_run(path: Path, names: list[str], threads: int, optimised: bool = True) -> Run:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry(
         "session.force_spinning_stop", "1"
