@@ -23,7 +23,7 @@ CONTROL_WORDS = 4
 STEP_WORDS = 3
 
 # words of `sync`, in bytes: the steps of the run, STOP to send the workers home, the yield function, STAY to keep them
-# from going away while the leader waits for them, the slots
+# from going away while a run lasts (a step that the leader does alone may take longer than their patience), the slots
 TABLE, STOP, YIELD, STAY, SLOTS = 0, 8, 16, 24, 64
 SYNC_LINE = 64
 
@@ -61,6 +61,7 @@ def run(control, ith, nth):
     steps, sync = simd.load_word(control + STEPS), simd.load_word(control + SYNC)
     spare, slots = simd.load_word(sync + YIELD), sync + SLOTS
     simd.store_word(sync + TABLE, steps)
+    simd.atomic_store(sync + STAY, 1)
     for number in range(simd.load_word(control + COUNT)):
         step = steps + 8 * STEP_WORDS * number
         members, wanted = 1, simd.load_word(step + 16)
@@ -81,6 +82,7 @@ def run(control, ith, nth):
                     spins += 1
     for i in range(1, nth):
         simd.compare_exchange(slots + SYNC_LINE * i, CLAIMED, READY)
+    simd.atomic_store(sync + STAY, 0)
 
 
 def work(sync, ith, nth):

@@ -57,7 +57,7 @@ class Team:
             self._start()  # this is a fork of the process that had the workers: none came along
         control[replay.SYNC // 8] = self._address
         control[replay.WAIT // 8] = self._wait
-        self._sync[replay.STAY // 8] = self._wait
+        self._sync[replay.STAY // 8] = 1
         for i in range(1, self.size):
             # who is to be waited for is rung in any case: a worker that is ready now may be leaving
             if (self._wait or self._slots[i] == replay.AWAY) and not self._rung[i]:
@@ -65,7 +65,6 @@ class Team:
                 wake_elsewhere(self._threads[i - 1], self._processors)
                 self._bells[i].release()
         self._run(control.ctypes.data, 0, self.size)
-        self._sync[replay.STAY // 8] = 0
 
     def _serve(self, ith: int) -> None:
         """A worker's life: sleep until the bell, then carry out orders natively until none has come for a while."""

@@ -28,6 +28,12 @@ def mark(words, ith, nth):
     simd.atomic_add(simd.address(words) + 8 + 8 * ith, 1)
 
 
+def hold(words, ith, nth):
+    """Take some 50 ms."""
+    for _ in range(words[0]):
+        simd.pause()
+
+
 @lru_cache
 def loaded():
     parameters = [
@@ -35,8 +41,8 @@ def loaded():
         Parameter("ith", "share"),
         Parameter("nth", "share"),
     ]
-    objects = [compile_object(mark, parameters, host())[1], *devices["cpu"].runtime_objects()]
-    return load(objects)
+    kernels = [compile_object(kernel, parameters, host())[1] for kernel in (hold, mark)]
+    return load([*kernels, *devices["cpu"].runtime_objects()])
 
 
 class Steps:
@@ -45,14 +51,14 @@ class Steps:
     def __init__(self, count: int, size: int):
         self.words = np.zeros(1 + size, np.int64)
         self.block = np.array([self.words.ctypes.data, len(self.words)], np.int64)
-        step = [loaded()[0][0], self.block.ctypes.data, size]
+        step = [loaded()[0][1], self.block.ctypes.data, size]
         self.table = np.array([step] * count, np.int64).reshape(count, replay.STEP_WORDS)
         self.control = np.zeros(replay.CONTROL_WORDS, np.int64)
         self.control[:2] = count, self.table.ctypes.data
 
 
 def team_of(size: int, wait: bool = True) -> Team:
-    (_, run, work), _memory = loaded()
+    (_, _, run, work), _memory = loaded()
     with waiting_for_all_threads(wait):
         return Team(size, run=run, work=work)
 
@@ -130,6 +136,22 @@ def test_a_worker_that_is_leaving_comes_back():
         time.sleep(turn % 40 * 0.0001)
     team.close()
     assert set(steps.words[1:]) == {399}
+
+
+def test_a_worker_stays_while_the_leader_is_busy_alone():
+    """A first step that takes longer than a worker's patience: it is there for the second step all the same."""
+    team, steps = team_of(2, wait=False), Steps(2, 2)
+    words = np.array([1_000_000], np.int64)
+    block = np.array([words.ctypes.data, 1], np.int64)
+    steps.table[0] = loaded()[0][0], block.ctypes.data, 1
+    try:
+        deadline = time.monotonic() + 30
+        while steps.words[2] == 0 and time.monotonic() < deadline:
+            time.sleep(0.02)  # asleep again
+            team.replay(steps.control)
+        assert steps.words[2] > 0
+    finally:
+        team.close()
 
 
 def test_a_leader_that_is_late_finds_its_workers(monkeypatch):
