@@ -1,6 +1,6 @@
 """rounds: a batch of large images, a few of them at a time.
 
-What a layer writes for sixteen images has left the cache before the next layer reads it; for four of them it is still
+What a layer writes for sixteen images has left the cache before the next layer reads it; for two of them it is still
 there. So where no layer looks at more than one image, the first layers of a net run for some images, then for the next
 ones, until the batch is through. From the first layer on whose weights are many, and more than what it reads and
 writes, like AlexNet's fc6, all images are computed at once, so that weights are read once.
@@ -21,7 +21,8 @@ from .layer import Attribute, Layer
 from .net import Net
 from .tensor import Spec
 
-MOST = 4  # images in a round: weights are then read a quarter as often as for one
+MOST = 2  # images in a round, if they are large: weights are then read half as often as for one
+ROUND = 1 << 20  # bytes that a layer reads and writes in a round, at most, if images are small
 CACHED = 4 << 20  # bytes: a layer that reads and writes no more for the whole batch gains nothing
 LIGHT = 1 << 20  # bytes of weights that may be read in every round
 
@@ -59,16 +60,23 @@ def in_rounds(net: Net, specs: Mapping[str, Spec]) -> Net | None:
     if len(batches) != 1 or len(inputs) != len(net.inputs):
         return None
     (batch,) = batches
-    images = next(n for n in range(MOST, 0, -1) if batch % n == 0) if batch > MOST else batch
-    if images == batch:
+    if batch <= MOST:
         return None
+    images = _divisor(batch, MOST)
     try:
         few = net.specs({name: (images, *map(int, specs[name].shape[1:])) for name in inputs})
     except FbnetError:  # a size of the batch is written into a layer
         return None
     first = _first(net, specs, few, batch, images)
     largest = max((_moved(layer, net, specs) for layer in first), default=0)
-    return _divided(net, first, images) if largest > CACHED else None
+    if largest <= CACHED:
+        return None
+    return _divided(net, first, _divisor(batch, max(MOST, ROUND * batch // largest)))
+
+
+def _divisor(number: int, most: int) -> int:
+    """The largest divisor that is at most `most`."""
+    return next(n for n in range(min(most, number), 0, -1) if number % n == 0)
 
 
 def _first(

@@ -72,7 +72,7 @@ def answers(plan, x):
         return second
 
 
-@pytest.mark.parametrize(("count", "rounds"), [(12, 3), (13, 13)])
+@pytest.mark.parametrize(("count", "rounds"), [(12, 6), (13, 13)])
 def test_the_bits_of_a_batch_at_once(net, count, rounds):
     x = images(count)
     many, once = (
@@ -93,7 +93,7 @@ def test_a_plan_on_disk_keeps_its_rounds(net):
     x = images(12)
     plan = net.compile(shapes={"x": x.shape}, tune=False)
     read = Plan.read(net, memoryview(b"".join(plan.chunks())))
-    assert read.rounds == plan.rounds == 3
+    assert read.rounds == plan.rounds == 6
     assert np.array_equal(answers(read, x)["prob"], answers(plan, x)["prob"])
 
 
@@ -105,9 +105,14 @@ def test_a_walk_shows_all_images(net):
 
 
 def test_few_or_small_images_are_computed_at_once(net):
-    assert net.compile(shapes={"x": (4, 3, SIZE, SIZE)}).rounds == 1
+    assert net.compile(shapes={"x": (2, 3, SIZE, SIZE)}).rounds == 1
     little = Net([ReLU("x", name="y")], {"x": ("N", 3, 8, 8)})
     assert little.compile(shapes={"x": (16, 3, 8, 8)}).rounds == 1
+
+
+def test_many_small_ones_come_many_at_a_time():
+    numbers = Net([ReLU("x", name="y")], {"x": (1 << 20,)})
+    assert 1 < numbers.compile(tune=False).rounds <= 16
 
 
 def divided(net, count):
