@@ -46,8 +46,10 @@ class Places:
                 self._roots[item.layer.outputs[0]] = self.root(item.layer.inputs[0])
                 self._whole.add(item.layer.inputs[0])
             elif isinstance(item.layer, Batch):
-                self._roots[item.layer.inputs[0]] = (item.layer.outputs[0], 0)
-                self._whole.add(item.layer.outputs[0])
+                part, whole = item.layer.inputs[0], item.layer.outputs[0]
+                for name in [part, *(n for n, (root, _) in self._roots.items() if root == part)]:
+                    self._roots[name] = (whole, 0)
+                self._whole.add(whole)
             elif item.alias:
                 given, made = (specs[n].concrete for n in (item.layer.inputs[0], item.layer.outputs[0]))
                 if given.nbytes != made.nbytes:

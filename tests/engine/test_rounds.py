@@ -15,7 +15,7 @@ from fbnet.layers.conv import Convolution
 from fbnet.layers.eltwise import Eltwise
 from fbnet.layers.inner_product import InnerProduct
 from fbnet.layers.pool import Pooling
-from fbnet.layers.reshape import Permute
+from fbnet.layers.reshape import Flatten, Permute
 from fbnet.layers.softmax import Softmax
 
 RNG = np.random.default_rng(0)
@@ -87,6 +87,28 @@ def test_the_bits_of_a_batch_at_once(net, count, rounds):
     for name, y in got.items():
         assert np.array_equal(y, wanted[name])
     np.testing.assert_allclose(got["prob"], net.forward(x)["prob"], rtol=0, atol=1e-5)
+
+
+def test_a_part_of_a_whole_under_another_shape():
+    """What leaves the rounds is read within them as well, in another shape of the same bytes."""
+    made = [
+        ReLU("x", name="a"),
+        Flatten("a", name="flat"),
+        ReLU("flat", name="b", negative_slope=0.5),
+        Softmax("b", name="prob", axis=0),
+    ]
+    net = Net(made, {"x": ("N", 8, 64, 64)}, outputs=["a", "flat", "prob"])
+    x = RNG.standard_normal((20, 8, 64, 64), dtype=np.float32)
+    for outputs in (["a", "prob"], ["prob"], ["b", "prob"]):
+        plan = net.replace(outputs=outputs).compile(shapes={"x": x.shape}, tune=False)
+        assert plan.rounds == 5
+        with plan.session() as session:
+            got, wanted = session.run({"x": x}), net.replace(outputs=outputs).forward(x)
+        for name in outputs:
+            np.testing.assert_allclose(got[name], wanted[name], rtol=1e-5, atol=1e-6)
+    assert (
+        net.compile(shapes={"x": x.shape}, tune=False).rounds == 1
+    )  # one place in the batch for two outputs
 
 
 def test_a_plan_on_disk_keeps_its_rounds(net):
