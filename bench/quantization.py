@@ -11,9 +11,6 @@ Prints the table of docs/quantization.md.
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
-import io
 import sys
 import tempfile
 import warnings
@@ -25,87 +22,26 @@ import numpy as np
 from fbnet.engine.part import pieces
 from fbnet.engine.quantize.front import quantize_net
 from fbnet.engine.quantize.quality import Quality, answers, judged_outputs, quality
-from fbnet.engine.quantize.samples import body_index, body_samples, run
+from fbnet.engine.quantize.samples import body_index, run
 from fbnet.formats.ends import without_image_input
-from fbnet.tools import catalogue
 from fbnet.tools.demo import LENET
 from fbnet.tools.export import fixed
 from fbnet.tools.image import opened, pixels
 from fbnet.tools.peers import Model, onnxruntime_run
 from fbnet.tools.quantizers import load_quantized, quantizers
 from fbnet.tools.zoo import fetched, network
-from PIL import Image, ImageDraw, ImageFont
-
-CALIBRATION = 40
-Images = list[np.ndarray]
-
-
-def calibration_photos(folder: Path) -> Images:
-    """40 photos in colour of at least 200 pixels a side, the same each time."""
-    found: Images = []
-    for path in [*sorted(folder.iterdir()), *sorted(fetched("photos").iterdir())]:
-        data = path.read_bytes() if path.is_file() else b""
-        try:
-            image = Image.open(io.BytesIO(gzip.decompress(data) if path.suffix == ".gz" else data))
-            image.load()
-        except (OSError, SyntaxError, ValueError):
-            continue
-        array = np.asarray(image.convert("RGB"))
-        if min(image.size) >= 200 and array.std() >= 25 and image.mode not in ("1", "L"):
-            found.append(array[None])
-    picks = np.random.default_rng(0).permutation(len(found))[:CALIBRATION]
-    return [found[i] for i in picks]
-
-
-def judged_images(stamps: Path) -> tuple[Images, list[set[int]]]:
-    """20 photos and 81 cut-outs with a margin of 12 %, and their ImageNet classes; each four times in a row.
-
-    A photo as it is, mirrored, its middle 85 % and that mirrored; a cut-out on white, on white mirrored, on grey and on
-    blue mirrored.
-    """
-    images: Images = []
-    right: list[set[int]] = []
-    for path in sorted(fetched("imagenet_photos").glob("*.jpg")):
-        whole = pixels(opened(path))
-        top, left = (int(0.075 * side) for side in whole.shape[1:3])
-        middle = whole[:, top:-top, left:-left]
-        images += [whole, whole[:, :, ::-1], middle, middle[:, :, ::-1]]
-        right += [{int(path.stem.split("_")[-1])}] * 4
-    with open(Path(__file__).with_name("stamps_imagenet.csv")) as file:
-        for row in csv.DictReader(file):
-            cut = Image.open(stamps / row["path"]).convert("RGBA")
-            side = int(max(cut.size) * 1.24)
-            for number, colour in enumerate(("white", "white", (128, 128, 128), (150, 190, 230))):
-                whole = Image.new("RGBA", (side, side), colour)
-                whole.alpha_composite(cut, ((side - cut.width) // 2, (side - cut.height) // 2))
-                image = np.asarray(whole.convert("RGB"))[None]
-                images.append(image[:, :, ::-1] if number % 2 else image)
-            right += [{int(i) for i in row["imagenet_ids"].split()}] * 4
-    return [np.ascontiguousarray(image) for image in images], right
-
-
-def halves(count: int, together: int = 1) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(what a budget sees, what judges), both ways: every other one, `together` of which stay together."""
-    even = np.arange(count) // together % 2 == 0
-    return [(np.flatnonzero(a), np.flatnonzero(~a)) for a in (even, ~even)]
-
-
-def mobilenet_v2() -> fbnet.Net:
-    """torchvision's definition with its published weights, and the image preparation that the zoo knows."""
-    import torch
-    from torchvision.models import mobilenet_v2 as definition
-
-    module = definition()
-    weights = fetched("mobilenet_v2") / "mobilenet_v2-b0353104.pth"
-    module.load_state_dict(torch.load(weights, weights_only=True))
-    net = fbnet.convert(module.eval(), (1, 3, 224, 224))
-    return fbnet.with_image_input(net, **catalogue.entry("mobilenet_v2").image)
-
-
-def bodies(net: fbnet.Net, images: Images) -> list[dict[str, np.ndarray]]:
-    """Each image as the net's quantized piece reads it."""
-    (name,) = net.inputs
-    return body_samples(net, [{name: image} for image in images])
+from judged import (
+    CALIBRATION,
+    Images,
+    bodies,
+    calibration_photos,
+    halves,
+    judged_images,
+    mobilenet_v2,
+    written_lines,
+)
+from PIL import Image
+from reading import clear, margins, same_text
 
 
 def beside(net: fbnet.Net, other: fbnet.Net, images: Images, right: Sequence[set[int]] | None) -> Quality:
@@ -308,60 +244,6 @@ def text() -> None:
         print(f"PP-OCRv4 rec, {told}: {same} of {len(judged)} read the same, {again} of {len(seen)} lower, {fresh} of "
               f"{len(written)} of other fonts, fp32 kept {100 * made.float_share:.1f} %, error "
               f"{100 * made.quality.error:.1f} %: {', '.join(made.floats)}", flush=True)  # fmt: skip
-
-
-def written_lines(count: int) -> Images:
-    """Lines in Pillow's own font, of different sizes, colours and noise."""
-    random, found = np.random.default_rng(1), []
-    words = "the quick brown fox Invoice Total 3.50 EUR call 0800 Hotel Station open from 9 to 17 Figure 2 (Table 4);"
-    for _ in range(count):
-        font = ImageFont.load_default(int(random.integers(14, 34)))
-        line = " ".join(random.choice(words.split(), random.integers(2, 5)))
-        _, _, right, bottom = font.getbbox(line)
-        ink, paper = int(random.integers(0, 90)), int(random.integers(160, 256))
-        image = Image.new("RGB", (int(right) + 12, int(bottom) + 8), (paper, paper, paper))
-        ImageDraw.Draw(image).text((6, 2), line, fill=(ink, ink, ink), font=font)
-        noise = random.normal(0, random.uniform(0, 8), (image.height, image.width, 1))
-        found.append(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)[None])
-    return found
-
-
-Lines = list[tuple[dict[str, np.ndarray], np.ndarray]]
-
-
-def clear(net: fbnet.Net, images: Images) -> Lines:
-    """(line, its characters) of those that are read with confidence."""
-    given = bodies(net, images)
-    return [
-        (line, y["classes"]) for line, y in zip(given, read(net, given), strict=True) if confidence(y) >= 0.9
-    ]
-
-
-def read(net: fbnet.Net, lines: Sequence[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-    """The characters of lines as the net's body reads them, -1 after the last, and their scores."""
-    body = fbnet.with_answers(pieces(net)[body_index(net)], ctc=0)
-    found = answers(body, body.outputs, lines)
-    return [{k: y[k][i] for k in y} for y in found for i in range(len(y["classes"]))]
-
-
-def margins(net: fbnet.Net, lines: Lines) -> np.ndarray:
-    """By how much the best class of each line is better than the next, at the step where it is least: (lines,)."""
-    body = pieces(net)[body_index(net)]
-    shares = [y[body.outputs[0]] for y in answers(body, body.outputs, [line for line, _ in lines])]
-    best = np.sort(np.concatenate(shares), -1)
-    return (best[..., -1] - best[..., -2]).min(-1)
-
-
-def same_text(net: fbnet.Net, lines: Lines) -> int:
-    """How many lines are read as they were."""
-    found = read(net, [line for line, _ in lines])
-    return sum(np.array_equal(y["classes"], classes) for y, (_, classes) in zip(found, lines, strict=True))
-
-
-def confidence(line: dict[str, np.ndarray]) -> float:
-    """The least score of a line's characters; 0 for fewer than eight."""
-    there = line["classes"] >= 0
-    return float(line["scores"][there].min()) if there.sum() >= 8 else 0.0
 
 
 def main() -> None:
