@@ -67,10 +67,13 @@ class Weighted(Quantized):
         v   = float32(acc) * multiplier[m]                then, if they are there:
         v   = v + (residual - residual_zero) * residual_multiplier
         v   = v * slope[m] where v < 0                    a leaky ReLU's or PReLU's
+        v   = v * clamp(v + start, 0, 1) * gain + offset  a hard swish's; start, gain, offset = gate[:, m]
 
     w           int8, or int16 where a zero of its own was taken off
     b           int32, in steps of x's scale * w's scale
-    multiplier  fp32: x's scale * w's scale / y's scale, for each output channel
+    multiplier  fp32: x's scale * w's scale / y's scale, for each output channel; with a gate times its slope instead
+                of the division, so that v is what the gate adds start to
+    gate        fp32 (3, M): y in steps of its own, so that gain and offset have been divided by y's scale
     to          "int8"; "fp32": y = v, in real numbers if multiplier is x's scale * w's scale; "int32": y = acc
     """
 
@@ -84,19 +87,21 @@ class Weighted(Quantized):
         if self.to not in ("int8", "fp32", "int32"):
             raise AttributeValueError(f"{self}: to is {self.to!r}: give 'int8', 'fp32' or 'int32'")
 
-    def infer(self, x, w, b, multiplier, slope=None, residual=None):
+    def infer(self, x, w, b, multiplier, slope=None, residual=None, gate=None):
         for name, spec, kinds in (("x", x, ("int8",)), ("w", w, ("int8", "int16")), ("b", b, ("int32",))):
             if spec.dtype.name not in kinds:
                 raise ShapeError(f"{name} is {spec} but must be {' or '.join(kinds)}")
         for name, spec in (("multiplier", multiplier), ("slope", slope)):
             if spec is not None and (spec.shape != b.shape or spec.dtype.name != "fp32"):
                 raise ShapeError(f"{name} is {spec} but must be fp32[{','.join(map(str, b.shape))}], as b is")
+        if gate is not None and (gate.shape != (3, *b.shape) or gate.dtype.name != "fp32"):
+            raise ShapeError(f"gate is {gate} but must be fp32[3,{','.join(map(str, b.shape))}]")
         y = self.twin().infer(x, w, b)
         if residual is not None and (residual.shape != y.shape or residual.dtype.name != "int8"):
             raise ShapeError(f"residual is {residual} but must be int8 and of y's shape, {y.shape}")
         return self.quantized(y.shape) if self.to == "int8" else Spec(y.shape, self.to)
 
-    def reference(self, x, w, b, multiplier, slope=None, residual=None):
+    def reference(self, x, w, b, multiplier, slope=None, residual=None, gate=None):
         centred = x.astype(np.float64) - self.x_zero
         acc = self.twin().reference(centred, w.astype(np.float64), b.astype(np.float64)).astype(np.int32)
         if self.to == "int32":
@@ -109,11 +114,14 @@ class Weighted(Quantized):
             )
         if slope is not None:
             v = np.where(v < 0, v * slope.reshape(each), v)
+        if gate is not None:
+            start, gain, offset = (numbers.reshape(each) for numbers in gate)
+            v = v * np.clip(v + start, np.float32(0), np.float32(1)) * gain + offset
         return self.requantized(v) if self.to == "int8" else v
 
     channels_first: ClassVar[bool] = True
 
-    def macs(self, x, w, b, multiplier, slope=None, residual=None):
+    def macs(self, x, w, b, multiplier, slope=None, residual=None, gate=None):
         return self.twin().macs(x, w, b)
 
 

@@ -117,6 +117,21 @@ def tile_slope(b: Builder, t, address):
     return t
 
 
+@operation("t(ti)")
+def tile_gate(b: Builder, t, address):
+    """t[i][j] *= clamp(t[i][j] + start, 0, 1) * gain, and offset is added: three vectors a column from address."""
+    one, step = b.constant(1.0), b.lanes * 4
+    for j in range(t.columns):
+        start, gain, offset = (b.load_at(b.offset(address, (3 * j + k) * step), b.vector) for k in range(3))
+        for i in range(t.rows):
+            x = t.at(i, j)
+            share = b.ir.fadd(x, start)
+            share = b.ir.select(b.ir.fcmp_ordered("<", share, b.zero), b.zero, share)
+            share = b.ir.select(b.ir.fcmp_ordered(">", share, one), one, share)
+            t = t.put(i, j, b.ir.fadd(b.ir.fmul(b.ir.fmul(x, share), gain), offset))
+    return t
+
+
 @operation("t(tiiiff)")
 def tile_add_bytes(b: Builder, t, address, row_step, column_step, zero, multiplier):
     """t[i][j] += (the LANES int8 at address + i * row_step + j * column_step - zero) * multiplier."""

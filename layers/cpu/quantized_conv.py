@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...engine.kernel import Call, Packed, Scratch, Stage, View, kernel
+from ...engine.kernel import Call, Packed, Scratch, Stage, kernel
 from ...engine.layout import BLOCKED
 from ..quantized import QuantizedConvolution
 from . import simd
@@ -27,8 +27,11 @@ from .words import (
     centred,
     dot_pairs,
     filled,
+    gates,
     in_a_word,
+    packed_if_any,
     put_short,
+    slopes,
     spread_pairs,
     to_places,
 )
@@ -47,7 +50,7 @@ BAND = 48 << 10  # bytes of input that a thread works on at a time
 
 def serves(call: Call) -> bool | str:
     """Constant weights."""
-    for name in ("w", "b", "multiplier", "slope"):
+    for name in ("w", "b", "multiplier", "slope", "gate"):
         if name not in call.constants and call.shape(name) != (0,):
             return f"{name} is not a constant"
     return True
@@ -73,14 +76,11 @@ def bind(call: Call) -> list[Stage]:
     if kh == kw == 1 and stride == (1, 1) and not any(layer.pad):
         h, width, oh, ow = 1, h * width, 1, oh * ow  # a row has no end that matters
     out_blocks = -(-m // lanes)
-    bias, multiplier, slope = (
-        filled(values, out_blocks * lanes)
-        for values in (
-            centred(call, dots),
-            call.constants["multiplier"],
-            call.constants["slope"] if call.shape("slope") != (0,) else np.zeros(0, np.float32),
-        )
+    channels_there = out_blocks * lanes
+    bias, multiplier = (
+        filled(v, channels_there) for v in (centred(call, dots), call.constants["multiplier"])
     )
+    slope, gate = slopes(call, channels_there), gates(call, channels_there)
     stages, first = [], 0
     for part in parts_of(call, ow, out_blocks, dots):
         tile, outputs = part.tile, slice(first * lanes, (first + part.blocks) * lanes)
@@ -93,7 +93,8 @@ def bind(call: Call) -> list[Stage]:
             dict(
                 x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"), w=Packed(packed),
                 b=Packed(bias[outputs]), multiplier=Packed(multiplier[outputs]),
-                slope=Packed(slope[outputs]) if call.shape("slope") != (0,) else View("slope", (0,)),
+                slope=packed_if_any("slope", slope[outputs]),
+                gate=packed_if_any("gate", gate[first : first + part.blocks]),
                 starts=Packed(starts), span=span,
                 band=Scratch((call.threads, height * wide * -(-c // deep) * deep // dots * 4 + 64), "int8"),
                 n=n, c=c, h=h, width=width, oh=oh, ow=ow, kh=kh, kw=kw, stride_h=stride[0],
@@ -187,7 +188,7 @@ dot, spread, put, finish = dot_pairs, spread_pairs, put_short, to_places
     layouts={"y": BLOCKED, "residual": BLOCKED},
 )  # fmt: skip
 def sums(
-    x, y, residual, w, b, multiplier, slope, starts, band, span, n, c, h, width, oh, ow, kh, kw, stride_h,
+    x, y, residual, w, b, multiplier, slope, gate, starts, band, span, n, c, h, width, oh, ow, kh, kw, stride_h,
     dilation_h, dilation_w, top, left, rows, columns, slices, height, wide, first_block, out_blocks, groups, x_zero,
     residual_zero, residual_multiplier, low, high, zero, ith, nth,
 ):  # fmt: skip
@@ -235,6 +236,8 @@ def sums(
                             )  # fmt: skip
                         if slope.size > 0:
                             t = simd.tile_slope(t, simd.address(slope) + channel)
+                        if gate.size > 0:
+                            t = simd.tile_gate(t, simd.address(gate) + 3 * channel)
                     finish(
                         t, simd.address(y) + there * item, simd.LANES * item, oh * ow * simd.LANES * item,
                         np.float32(low), np.float32(high), np.float32(zero),

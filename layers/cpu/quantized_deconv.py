@@ -21,7 +21,7 @@ def bind(call: Call) -> Stage:
     room = (call.threads, oh, layer.stride[1], -(-ow // layer.stride[1]))
     return Stage(
         dict(
-            residual=call.flat("residual"), room=Scratch(room, "int32"),
+            residual=call.flat("residual"), gate=call.flat("gate"), room=Scratch(room, "int32"),
             stride_h=layer.stride[0], stride_w=layer.stride[1], dilation_h=layer.dilation[0],
             dilation_w=layer.dilation[1], top=layer.pad[0], left=layer.pad[1], residual_zero=float(layer.residual_zero),
         ) | limits_of(call),
@@ -31,7 +31,7 @@ def bind(call: Call) -> Stage:
 
 @kernel(QuantizedDeconvolution, device="cpu", dtype="int8", bind=bind)
 def gather_taps(
-    x, w, b, multiplier, slope, residual, y, room, group, stride_h, stride_w, dilation_h, dilation_w, top, left,
+    x, w, b, multiplier, slope, residual, gate, y, room, group, stride_h, stride_w, dilation_h, dilation_w, top, left,
     x_zero, residual_zero, residual_multiplier, low, high, zero, ith, nth,
 ):  # fmt: skip
     """Threads share the planes of y."""
@@ -69,4 +69,7 @@ def gather_taps(
                     v += (there - residual_zero) * residual_multiplier
                 if slope.size > 0:
                     v = v * slope[out] if v < np.float32(0) else v
+                if gate.size > 0:
+                    share = min(max(v + gate[out], np.float32(0)), np.float32(1))
+                    v = v * share * gate[m + out] + gate[2 * m + out]
                 y[image, out, oy, ox] = result(acc, v, low, high, zero)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...engine.kernel import Call, Packed, Scratch, Stage, View, kernel
+from ...engine.kernel import Call, Packed, Scratch, Stage, kernel
 from ...engine.layout import BLOCKED
 from ..quantized import QuantizedConvolution
 from . import simd
 from .depthwise import best_rows, one_a_channel
 from .rounding import limits_of
-from .words import filled
+from .words import filled, gates, packed_if_any, slopes
 
 EXACT = 1 << 24  # whole numbers up to this are exact in float32
 
@@ -27,7 +27,7 @@ FLOATS = 1  # whether float32 holds the sums with their bias
 
 def serves(call: Call) -> bool | str:
     """Constant weights, one filter a channel, whose sums float32 holds."""
-    for name in ("w", "b", "multiplier", "slope"):
+    for name in ("w", "b", "multiplier", "slope", "gate"):
         if name not in call.constants and call.shape(name) != (0,):
             return f"{name} is not a constant"
     if call.layer.to != "int8":
@@ -60,13 +60,13 @@ def bind(call: Call) -> Stage:
     b = call.constants["b"]
     floats = largest_sum(call) + int(np.abs(b.astype(np.int64)).max(initial=0)) < EXACT
     given = {"b": b.astype(np.float32) if floats else b, "multiplier": call.constants["multiplier"]}
-    if call.shape("slope") != (0,):
-        given["slope"] = call.constants["slope"]
     per_channel = {name: Packed(filled(values, blocks * lanes)) for name, values in given.items()}
     return Stage(
         dict(
             x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"), w=Packed(packed),
-            slope=View("slope", (0,)), ring=Scratch((call.threads, deep, wide * lanes)),
+            slope=packed_if_any("slope", slopes(call, blocks * lanes)),
+            gate=packed_if_any("gate", gates(call, blocks * lanes)),
+            ring=Scratch((call.threads, deep, wide * lanes)),
             planes=n * blocks, blocks=blocks, h=h, width=width, oh=oh, ow=ow, kh=kh, stride_h=stride_h,
             dilation_h=dilation_h, top=top, left=left, x_zero=float(layer.x_zero),
             residual_zero=float(layer.residual_zero), residual_multiplier=float(layer.residual_multiplier),
@@ -82,7 +82,7 @@ def bind(call: Call) -> Stage:
     layouts={"x": BLOCKED, "y": BLOCKED, "residual": BLOCKED},
 )  # fmt: skip
 def quantized_depthwise(
-    x, y, residual, w, b, multiplier, slope, ring, planes, blocks, h, width, oh, ow, kh, stride_h, dilation_h,
+    x, y, residual, w, b, multiplier, slope, gate, ring, planes, blocks, h, width, oh, ow, kh, stride_h, dilation_h,
     top, left, x_zero, residual_zero, residual_multiplier, low, high, zero, ith, nth,
 ):  # fmt: skip
     """Row by row of each block of channels; threads share the rows of all blocks."""
@@ -126,6 +126,8 @@ def quantized_depthwise(
                 )  # fmt: skip
             if slope.size > 0:
                 t = simd.tile_slope(t, simd.address(slope) + block * vector)
+            if gate.size > 0:
+                t = simd.tile_gate(t, simd.address(gate) + 3 * block * vector)
             simd.tile_store_places(
                 t, simd.address(y) + there, 0, np.float32(low), np.float32(high), np.float32(zero)
             )

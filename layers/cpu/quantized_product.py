@@ -19,8 +19,11 @@ from .words import (
     centred,
     dot_pairs,
     filled,
+    gates,
     in_a_word,
+    packed_if_any,
     put_short,
+    slopes,
     spread_pairs,
     to_bytes,
 )
@@ -46,14 +49,13 @@ def bind(call: Call) -> Stage:
     full[:m, :k] = w
     packed = full.reshape(groups, vectors, lanes, deep // dots, dots).transpose(0, 3, 1, 2, 4)
     bias = centred(call, dots)
-    slope = call.constants["slope"] if call.shape("slope") != (0,) else None
     width = len(full)
     return Stage(
         dict(
             x=View("x", (n, k)), y=call.flat("y"), residual=call.flat("residual"),
             w=Packed(np.ascontiguousarray(packed).reshape(-1)), b=Packed(filled(bias, width)),
             multiplier=Packed(filled(call.constants["multiplier"], width)),
-            slope=View("slope", (0,)) if slope is None else Packed(filled(slope, width)),
+            slope=packed_if_any("slope", slopes(call, width)), gate=packed_if_any("gate", gates(call, width)),
             room=Scratch((call.threads, rows * deep // dots * 4 + rows * vectors * lanes * 5), "int8"),
             m=m, deep=deep, groups=groups, x_zero=layer.x_zero, residual_zero=float(layer.residual_zero),
             residual_multiplier=float(layer.residual_multiplier), low=float(layer.low - layer.zero),
@@ -77,7 +79,7 @@ dot, spread, put, finish = dot_pairs, spread_pairs, put_short, to_bytes
 
 @kernel(QuantizedInnerProduct, device="cpu", dtype="int8", when=serves, bind=bind)
 def product(
-    x, y, residual, w, b, multiplier, slope, room, m, deep, groups, x_zero, residual_zero, residual_multiplier,
+    x, y, residual, w, b, multiplier, slope, gate, room, m, deep, groups, x_zero, residual_zero, residual_multiplier,
     low, high, zero, ith, nth,
 ):  # fmt: skip
     """Group after group of outputs; of each, ROWS rows of x at a time. Threads share the groups."""
@@ -122,6 +124,8 @@ def product(
                     )
                 if slope.size > 0:
                     t = simd.tile_slope(t, simd.address(slope) + start * 4)
+                if gate.size > 0:
+                    t = simd.tile_gate(t, simd.address(gate) + start * 12)
             finish(
                 t,
                 made,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...engine.kernel import Call, Packed, Scratch, Stage, View, kernel
+from ...engine.kernel import Call, Packed, Scratch, Stage, kernel
 from ...engine.layout import BLOCKED
 from ..quantized import QuantizedConvolution
 from . import simd
@@ -20,7 +20,7 @@ from .quantized_conv import serves as serves_directly
 from .tiling import Tile, best_tile
 from .transforms import MOST, transformed_whole_weights
 from .winograd import ROUND, next_tile, odd, size_of_chunk, tiles_of, unfit
-from .words import FINISH, dot_pairs, filled, to_places
+from .words import FINISH, dot_pairs, filled, gates, packed_if_any, slopes, to_places
 
 M, SIDE = 4, 6  # outputs and inputs of a tile, each way
 FEW = 4  # tiles: below, reading the weights takes longer than multiplying by them
@@ -69,20 +69,14 @@ def bind(call: Call) -> Stage:
     full = np.zeros((positions, out_blocks * lanes, blocks * lanes), np.int16)
     full[:, :outputs, :c] = transformed_whole_weights(w).reshape(positions, outputs, c)
     split = full.reshape(positions, out_blocks // tile.vectors, tile.vectors, lanes, blocks, lanes // 2, 2)
-    bias, multiplier, slope = (
-        filled(values, out_blocks * lanes)
-        for values in (
-            call.constants["b"],
-            call.constants["multiplier"],
-            call.constants["slope"] if call.shape("slope") != (0,) else np.zeros(0, np.float32),
-        )
-    )
+    bias, multiplier = (filled(call.constants[name], out_blocks * lanes) for name in ("b", "multiplier"))
     return Stage(
         dict(
             x=call.flat("x"), y=call.flat("y"), residual=call.flat("residual"),
             w=Packed(np.ascontiguousarray(split.transpose(0, 1, 4, 5, 2, 3, 6))),
             b=Packed(bias), multiplier=Packed(multiplier),
-            slope=Packed(slope) if call.shape("slope") != (0,) else View("slope", (0,)),
+            slope=packed_if_any("slope", slopes(call, out_blocks * lanes)),
+            gate=packed_if_any("gate", gates(call, out_blocks * lanes)),
             inputs=Scratch((call.threads, positions * near * lanes), "int16"),
             products=Scratch((call.threads, positions * back * lanes), "int32"),
             corner=Scratch((call.threads, 2 * positions * lanes), "int32"),
@@ -116,8 +110,8 @@ dot, finish = dot_pairs, to_places
     layouts={"x": BLOCKED, "y": BLOCKED, "residual": BLOCKED},
 )  # fmt: skip
 def winograd(
-    x, y, residual, w, b, multiplier, slope, inputs, products, corner, c, h, width, oh, ow, top, left, tiles, down,
-    across, chunk, out_blocks, near_size, back_size, x_zero, residual_zero, residual_multiplier, low, high, zero,
+    x, y, residual, w, b, multiplier, slope, gate, inputs, products, corner, c, h, width, oh, ow, top, left, tiles,
+    down, across, chunk, out_blocks, near_size, back_size, x_zero, residual_zero, residual_multiplier, low, high, zero,
     ith, nth,
 ):  # fmt: skip
     """One chunk of tiles after another; threads share the chunks."""
@@ -166,13 +160,14 @@ def winograd(
                 for i in range(min(M, oh - oy)):
                     finish_places(
                         room + i * M * vector, min(M, ow - ox), (place + i * ow) * simd.LANES, channel, y, residual,
-                        b, multiplier, slope, residual_zero, residual_multiplier, low, high, zero,
+                        b, multiplier, slope, gate, residual_zero, residual_multiplier, low, high, zero,
                     )  # fmt: skip
                 ox, oy, n = next_tile(ox, oy, n, across, down)
 
 
 def finish_places(
-    done, count, there, channel, y, residual, b, multiplier, slope, residual_zero, residual_multiplier, low, high, zero
+    done, count, there, channel, y, residual, b, multiplier, slope, gate, residual_zero, residual_multiplier, low, high,
+    zero,
 ):  # fmt: skip
     """The sums of `count` places that lie side by side become numbers of y, `there` numbers from its start."""
     for j in range(count):
@@ -187,6 +182,8 @@ def finish_places(
                 )  # fmt: skip
             if slope.size > 0:
                 t = simd.tile_slope(t, simd.address(slope) + channel)
+            if gate.size > 0:
+                t = simd.tile_gate(t, simd.address(gate) + 3 * channel)
         finish(
             t, simd.address(y) + (there + j * simd.LANES) * RESULT, simd.LANES * RESULT, 0,
             np.float32(low), np.float32(high), np.float32(zero),

@@ -30,6 +30,7 @@ from .dots import (  # noqa: F401 (a kernel calls them by simd's name)
     tile_add_words,
     tile_dot_bytes,
     tile_dot_pairs,
+    tile_gate,
     tile_load_row,
     tile_scale,
     tile_slope,

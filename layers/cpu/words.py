@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...engine.kernel import Call
+from ...engine.kernel import Call, Packed, View
 from . import simd
 
 WORDS = 4  # that a `dot` takes at a time; a number of a variant
@@ -31,6 +31,24 @@ def centred(call: Call, numbers: int) -> np.ndarray:
 def filled(values: np.ndarray, length: int) -> np.ndarray:
     """The same numbers, then zeros."""
     return np.concatenate([values, np.zeros(length - len(values), values.dtype)])
+
+
+def slopes(call: Call, length: int) -> np.ndarray:
+    """The slopes of `length` channels; nothing without them."""
+    return filled(call.constants["slope"], length) if call.shape("slope") != (0,) else np.zeros(0, np.float32)
+
+
+def gates(call: Call, length: int) -> np.ndarray:
+    """The gate of `length` channels as (vectors, 3, lanes), as tile_gate reads it; nothing without one."""
+    if call.shape("gate") == (0,):
+        return np.zeros(0, np.float32)
+    rows = np.stack([filled(row, length) for row in call.constants["gate"]])
+    return np.ascontiguousarray(rows.reshape(3, -1, call.lanes).transpose(1, 0, 2))
+
+
+def packed_if_any(name: str, values: np.ndarray) -> Packed | View:
+    """An optional input of a kernel."""
+    return Packed(values) if values.size else View(name, (0,))
 
 
 def dot_bytes(t, a, a_step, w):
