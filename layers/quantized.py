@@ -131,8 +131,8 @@ class QuantizedConvolution(Weighted):
 
     acc = sum of (x - x_zero) * w[m] + b[m];  y = clamp(rint(acc * multiplier[m]) + zero, low, high)
 
-    The padding holds x_zero, which is the real number 0. See docs/integer-specification.md for residual and slope;
-    ONNX QLinearConv; Jacob et al. 2018, arXiv:1712.05877.
+    The padding holds x_zero, which is the real number 0. See docs/integer-specification.md for residual, slope
+    and gate; ONNX QLinearConv; Jacob et al. 2018, arXiv:1712.05877.
     """
 
     twin_type = "Convolution"

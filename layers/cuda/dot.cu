@@ -17,10 +17,10 @@ typedef int Inputs[BK][BN];
 
 extern "C" __global__ __launch_bounds__(THREADS) void dot(
     const signed char *x, const int *w, const int4 *taps, const int *b, const float *multiplier, const float *slope,
-    const signed char *residual, stored *y, int c, int h, int width, int m, int oh, int ow, int group, int depth,
-    int rows, int pixels, int stride_h, int stride_w, int top, int left, int x_zero, int residual_zero,
-    float residual_multiplier, float low, float high, int zero, int threads, int shared, int blocks_x, int blocks_y,
-    int blocks_z) {
+    const signed char *residual, const float *gate, stored *y, int c, int h, int width, int m, int oh, int ow,
+    int group, int depth, int rows, int pixels, int stride_h, int stride_w, int top, int left, int x_zero,
+    int residual_zero, float residual_multiplier, float low, float high, int zero, int threads, int shared,
+    int blocks_x, int blocks_y, int blocks_z) {
     extern __shared__ __align__(16) char memory[];
     Weights *ws = (Weights *)memory;
     Inputs *xs = (Inputs *)(memory + 2 * sizeof(Weights));
@@ -102,7 +102,9 @@ extern "C" __global__ __launch_bounds__(THREADS) void dot(
             const long long at = to + (long long)r * area;
             const float added = residual ? (float)(residual[at] - residual_zero) : 0.f;
             const float below = slope ? slope[out] : 1.f, factor = multiplier ? multiplier[out] : 1.f;
-            y[at] = requantized(sums[i][j] + b[out], factor, below, added, residual_multiplier, low, high, zero);
+            const float *mine = gate ? gate + out : nullptr;
+            y[at] = requantized(
+                sums[i][j] + b[out], factor, below, added, residual_multiplier, mine, group * m, low, high, zero);
         }
     }
 }

@@ -52,7 +52,7 @@ TILES = (
 
 @native.declare("requantize.cu", "dot.cu", BK=BK)
 def dot(
-    x, w, taps, b, multiplier, slope, residual, y, c, h, width, m, oh, ow, group, depth, rows, pixels, stride_h,
+    x, w, taps, b, multiplier, slope, residual, gate, y, c, h, width, m, oh, ow, group, depth, rows, pixels, stride_h,
     stride_w, top, left, x_zero, residual_zero, residual_multiplier, low, high, zero, threads, shared, blocks_x,
     blocks_y, blocks_z,
 ):  # fmt: skip

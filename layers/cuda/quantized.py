@@ -1,7 +1,7 @@
 """Integer layers on the GPU: exact sums in int32, then float32 one operation after another; a thread a result.
 
 Convolution, InnerProduct, Deconvolution and MatMul differ in which numbers they sum up (window.py); what they make of a
-sum is the same: as_byte, as_real or as_sum.
+sum, and of the number that it stands for, is the same: as_byte, as_real or as_sum.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def limits_of(call: Call) -> dict:
 def bind_weighted(call: Call) -> dict:
     """What `weighted` is given of a layer with weights."""
     layer = call.layer
-    tensors = {name: call.flat(name) for name in ("b", "multiplier", "slope", "residual")}
+    tensors = {name: call.flat(name) for name in ("b", "multiplier", "slope", "residual", "gate")}
     numbers = dict(
         residual_zero=layer.residual_zero, residual_multiplier=layer.residual_multiplier, x_zero=layer.x_zero
     )
@@ -64,21 +64,24 @@ def bind_product(call: Call) -> Stage:
 
 
 @cuda.jit(device=True)
-def as_real(total, factor, slope, residual, residual_zero, residual_multiplier, low, high, zero):
-    """float32(total) * factor, the residual added, and where that is below 0 times slope."""
-    v = times(np.float32(total), factor)
-    v += times(np.float32(residual - residual_zero), residual_multiplier)
-    return times(v, slope) if v < 0 else v
+def gated(v, start, gain, offset):
+    """v * clamp(v + start, 0, 1) * gain + offset"""
+    share = min(max(v + start, np.float32(0)), np.float32(1))
+    return times(times(v, share), gain) + offset
 
 
 @cuda.jit(device=True)
-def as_byte(total, factor, slope, residual, residual_zero, residual_multiplier, low, high, zero):
-    v = as_real(total, factor, slope, residual, residual_zero, residual_multiplier, low, high, zero)
+def as_real(total, v, low, high, zero):
+    return v
+
+
+@cuda.jit(device=True)
+def as_byte(total, v, low, high, zero):
     return rounded(v, low, high, zero)
 
 
 @cuda.jit(device=True)
-def as_sum(total, factor, slope, residual, residual_zero, residual_multiplier, low, high, zero):
+def as_sum(total, v, low, high, zero):
     return total
 
 
@@ -90,7 +93,7 @@ def sums(sum_of: Callable, finish: Callable) -> Callable:
     """A thread a result: the exact sum that `sum_of` adds up, the bias, and what `finish` makes of it."""
 
     def sums_of_products(
-        x, w, b, multiplier, slope, residual, y, c, h, width, m, oh, ow, kh, kw, per_group, stride_h, stride_w,
+        x, w, b, multiplier, slope, residual, gate, y, c, h, width, m, oh, ow, kh, kw, per_group, stride_h, stride_w,
         dilation_h, dilation_w, top, left, x_zero, residual_zero, residual_multiplier, low, high, zero,
         items, ith, nth,
     ):  # fmt: skip
@@ -103,13 +106,15 @@ def sums(sum_of: Callable, finish: Callable) -> Callable:
                 x, w, image, out, row - plane * oh, item - row * ow, c, h, width, m, kh, kw, per_group, stride_h,
                 stride_w, dilation_h, dilation_w, top, left, x_zero,
             )  # fmt: skip
-            # without a residual its multiplier is 0, and without a slope it is 1
-            added = np.int64(residual[item]) if residual.size > 0 else residual_zero
-            below = slope[out] if slope.size > 0 else np.float32(1)
-            y[item] = finish(
-                np.int32(total + b[out]), multiplier[out], below, added, residual_zero, residual_multiplier, low,
-                high, zero,
-            )  # fmt: skip
+            total = np.int32(total + b[out])
+            v = times(np.float32(total), multiplier[out])
+            if residual.size > 0:
+                v += times(np.float32(np.int64(residual[item]) - residual_zero), residual_multiplier)
+            if slope.size > 0 and v < 0:
+                v = times(v, slope[out])
+            if gate.size > 0:
+                v = gated(v, gate[out], gate[m + out], gate[2 * m + out])
+            y[item] = finish(total, v, low, high, zero)
 
     return sums_of_products
 

@@ -13,6 +13,7 @@ from .blocks import divide
 from .card import numba_cuda
 from .matmul import matrices
 from .quantized import FINISH, as_byte, limits_of
+from .rounding import times
 
 cuda = numba_cuda()
 
@@ -31,7 +32,6 @@ def products(finish: Callable) -> Callable:
     def sums_of_products(
         a, b, y, a_of, b_of, m, n, k, a_zero, b_zero, multiplier, low, high, zero, items, ith, nth
     ):
-        one = np.float32(1)
         for item in range(ith, items, nth):
             row = divide(item, n)
             matrix = divide(row, m)
@@ -41,7 +41,7 @@ def products(finish: Callable) -> Callable:
             for t in range(k):
                 number = np.int32(a[first, i, t]) - a_zero
                 total = np.int32(total + number * (np.int32(b[second, t, j]) - b_zero))
-            y[matrix, i, j] = finish(total, multiplier, one, 0, 0, np.float32(0), low, high, zero)
+            y[matrix, i, j] = finish(total, times(np.float32(total), multiplier), low, high, zero)
 
     return sums_of_products
 

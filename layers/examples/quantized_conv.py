@@ -20,6 +20,8 @@ def cases(case):
         heavy  one bias is so large that float32 does not hold it
         """
         m, products = m or w[0], int(np.prod(w[1:]))
+        if residual:
+            layer = layer.replace(residual_zero=11, residual_multiplier=0.01 if gate else 0.3)
         spread = (1 if gate else 60) / (74 * (148 if wide else 74) * products**0.5)
         dtypes = {0: "int8", 1: "int16" if wide else "int8", 2: "int32"} | ({5: "int8"} if residual else {})
         given = {3: np.linspace(0.5, 1.5, m) * spread}
@@ -64,14 +66,7 @@ def cases(case):
         conv((1, 17, 30, 5), (50, 17, 5, 3), pad=(2, 1, 2, 1), to="fp32"),
         conv((1, 17, 30, 5), (130, 17, 1, 1), to="int32"),
         conv((1, 19, 7, 13), (50, 19, 1, 1), gate=True, low=-20),
-        conv(
-            (1, 24, 9, 7),
-            (33, 24, 3, 3),
-            **around,
-            gate=True,
-            residual=(1, 33, 9, 7),
-            residual_multiplier=0.01,
-        ),
+        conv((1, 24, 9, 7), (33, 24, 3, 3), **around, gate=True, residual=(1, 33, 9, 7)),
         conv((2, 3, 7, 7), (13, 3, 3, 3), stride=(2, 2), gate=True, to="fp32"),
         # one filter a channel
         conv((2, 37, 9, 21), (37, 1, 3, 3), group=37, **around),

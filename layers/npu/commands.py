@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .fields import Command, command, f32, i8, several, u8, u16, u32
 
 INT8, FP32, INT32 = 0, 1, 2  # what CONV writes
-DEPTHWISE, RESIDUAL, SLOPE = 4, 8, 16  # flags of CONV, beside what it writes
+DEPTHWISE, RESIDUAL, SLOPE, GATE = 4, 8, 16, 32  # flags of CONV, beside what it writes
 MAX, AVERAGE, COUNT_PAD = 0, 1, 2  # flags of POOL
 SUM, PROD, MOST = 0, 1, 2  # operations of ELTWISE
 INPUTS = 4  # of ELTWISE, at most
@@ -81,14 +81,18 @@ class _Window(Command):
 class Conv(_Window):
     """A convolution of a tile; an inner product is one of an image of 1 × 1. Outside the image is x_zero.
 
-    acc = sum of (x - x_zero) * w + b;  v = float32(acc) * multiplier;  residual and slope as the specification says
+    acc = sum of (x - x_zero) * w + b;  v = float32(acc) * multiplier;  residual, slope, gate as specified
     """
 
-    flags: int = u8("writes: 0 int8, 1 fp32 (v), 2 int32 (acc); + 4 depthwise, + 8 residual, + 16 slope", 0)
+    flags: int = u8(
+        "writes: 0 int8, 1 fp32 (v), 2 int32 (acc); + 4 depthwise, + 8 residual, + 16 slope, + 32 gate", 0
+    )
     outputs: int = u16("output channels; depthwise: channel m reads m // (outputs / channels)", 1)
     dilation: tuple[int, int] = several("B", 2, "from one row or column of the window to the next", (1, 1))
     w: int = u32("weights (outputs, channels, rows, columns), depthwise (outputs, rows, columns)", 0)
-    parameters: int = u32("b i32 (outputs), then multiplier f32 (outputs), then slope f32 (outputs)", 0)
+    parameters: int = u32(
+        "b i32, multiplier f32; slope f32; the gate's start, gain, offset f32: (outputs) each", 0
+    )
     residual: int = u32("address of what is added, rows as y's", 0)
     residual_plane: int = u32("bytes from one channel of it to the next", 0)
     residual_zero: int = i8("what stands for 0 in it", 0)

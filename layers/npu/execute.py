@@ -16,6 +16,7 @@ from .commands import (
     COUNT_PAD,
     DEPTHWISE,
     FP32,
+    GATE,
     INT32,
     PROD,
     RESIDUAL,
@@ -32,6 +33,7 @@ from .commands import (
 )  # fmt: skip
 from .fields import Command
 from .machine import Machine
+from .touch import parameter_bytes, parameter_rows
 
 COLUMNS = 1 << 22  # numbers of unfolded windows that are held at a time: 32 MiB
 
@@ -84,21 +86,24 @@ def _(c: Loadw, memory: Memory) -> None:
 @_run.register
 def _(c: Conv, memory: Memory) -> None:
     x = _padded(c, memory, c.dilation).astype(np.float64) - c.x_zero  # sums below 2**53 are exact
-    b, multiplier, *slope = _parameters(c, memory)
+    b, multiplier, *more = _parameters(c, memory)
     unfold = _depthwise if c.flags & DEPTHWISE else _dense
-    acc = unfold(c, x, memory) + b[:, None, None]
+    acc = unfold(c, x, memory) + b
     whole = acc.astype(np.int64).astype(np.int32)  # 32 bits, and what is above is lost
     out, to = _output(c, c.outputs, memory, c.flags & 3), c.flags & 3
     if to == INT32:
         out[...] = whole
         return
-    v = whole.astype(np.float32) * multiplier[:, None, None]
+    v = whole.astype(np.float32) * multiplier
     if c.flags & RESIDUAL:
         shape, steps = (c.outputs, c.y_rows, c.y_width), (c.residual_plane, c.y_width, 1)
         residual = as_strided(memory.chip[c.residual :], shape, steps).astype(np.float32)
         v += (residual - np.float32(c.residual_zero)) * np.float32(c.residual_multiplier)
-    if slope:
-        v = np.where(v < 0, v * slope[0][:, None, None], v)
+    if c.flags & SLOPE:
+        v = np.where(v < 0, v * more[0], v)
+    if c.flags & GATE:
+        start, gain, offset = more[-3:]
+        v = v * np.clip(v + start, np.float32(0), np.float32(1)) * gain + offset
     out[...] = v if to == FP32 else _int8(v, c)
 
 
@@ -126,10 +131,11 @@ def _depthwise(c: Conv, x: np.ndarray, memory: Memory) -> np.ndarray:
 
 
 def _parameters(c: Conv, memory: Memory) -> list[np.ndarray]:
-    """b, multiplier and, if there is one, slope: 4 bytes a number, wherever they lie."""
-    kinds = [np.int32, np.float32, *([np.float32] if c.flags & SLOPE else [])]
-    raw = memory.weights[c.parameters : c.parameters + 4 * c.outputs * len(kinds)].copy()
-    return [part.view(kind) for part, kind in zip(np.split(raw, len(kinds)), kinds, strict=True)]
+    """b, multiplier and what else there is, (outputs, 1, 1) each: 4 bytes a number, wherever they lie."""
+    kinds = [np.int32, *[np.float32] * (parameter_rows(c) - 1)]
+    raw = memory.weights[c.parameters : c.parameters + parameter_bytes(c.outputs, len(kinds))].copy()
+    rows = zip(np.split(raw, len(kinds)), kinds, strict=True)
+    return [row.view(kind)[:, None, None] for row, kind in rows]
 
 
 @_run.register

@@ -81,7 +81,7 @@ def weight_bytes(work: Window, outputs: int) -> int:
     """Bytes of so many outputs' weights and parameters."""
     if work.w is None:
         return 0
-    return outputs * work.w.shape[1] + parameter_bytes(outputs, len(work.parameters) > 2)
+    return outputs * work.w.shape[1] + parameter_bytes(outputs, len(work.parameters))
 
 
 def _windows(work: Window, resident: tuple[bool, ...], m: Machine) -> list[Tiling]:

@@ -11,6 +11,7 @@ from functools import singledispatch
 from .commands import (
     DEPTHWISE,
     FP32,
+    GATE,
     RESIDUAL,
     SLOPE,
     Conv,
@@ -69,7 +70,7 @@ def _(c: Pool) -> list[Touch]:
 
 @touches.register
 def _(c: Conv) -> list[Touch]:
-    rows = parameter_bytes(c.outputs, bool(c.flags & SLOPE))
+    rows = parameter_bytes(c.outputs, parameter_rows(c))
     found = [
         *_window(c, c.outputs, item_bytes(c)),
         Touch(WEIGHTS, c.w, c.w + c.outputs * products(c)),
@@ -115,6 +116,11 @@ def item_bytes(c: Conv) -> int:
     return 4 if c.flags & 3 >= FP32 else 1
 
 
-def parameter_bytes(outputs: int, slope: bool) -> int:
+def parameter_rows(c: Conv) -> int:
+    """b and multiplier; slope; the gate's start, gain and offset."""
+    return 2 + bool(c.flags & SLOPE) + 3 * bool(c.flags & GATE)
+
+
+def parameter_bytes(outputs: int, rows: int) -> int:
     """Bytes of a CONV's parameters."""
-    return outputs * (12 if slope else 8)
+    return outputs * rows * 4

@@ -73,7 +73,7 @@ def _(c: Loadw) -> Iterable[str]:
 def _(c: Conv) -> Iterable[str]:
     yield from _window(c, item_bytes(c), c.dilation)
     yield _positive(outputs=c.outputs, dilation=min(c.dilation))
-    if c.flags > 31 or c.flags & 3 > INT32:
+    if c.flags > 63 or c.flags & 3 > INT32:
         yield f"flags are {c.flags}"
     if c.flags & DEPTHWISE and c.outputs % c.channels:
         yield f"{c.outputs} depthwise outputs are no multiple of {c.channels} channels"

@@ -43,7 +43,7 @@ class Window:
 
     command     for the whole image, addresses 0
     w           (outputs, products) int8; None for POOL
-    parameters  arrays of `outputs` 4-byte numbers: b, multiplier, slope
+    parameters  arrays of `outputs` 4-byte numbers: b, multiplier; slope; the gate's start, gain, offset
     """
 
     layer: str
@@ -181,14 +181,13 @@ def works_of(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]
 
 @work("QuantizedConvolution")
 def _convolution(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]:
-    w, parameters = _weights(layer, constants)
+    w, parameters, flags = _weights(layer, constants)
     x, y = (specs[name].shape for name in (layer.inputs[0], layer.outputs[0]))
     if len(x) != 4:
         raise Refused(
             f"{layer.inputs[0]} is {specs[layer.inputs[0]]}, but the chip's images are (N, C, H, W)"
         )
-    share, residual = w.shape[1], _residual(layer)
-    flags = DTYPES[layer.to] + (c.RESIDUAL if residual else 0) + (c.SLOPE if len(parameters) > 2 else 0)
+    share, (_, residual, _) = w.shape[1], _optional(layer)
     depthwise = layer.group == x[1] and layer.group > 1
     groups = 1 if depthwise else layer.group
     outputs, item, made = y[1] // groups, 1 if layer.to == "int8" else 4, []
@@ -218,11 +217,10 @@ def _convolution(layer: Layer, specs: Specs, constants: Constants) -> Sequence[W
 
 @work("QuantizedInnerProduct")
 def _inner_product(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]:
-    w, parameters = _weights(layer, constants)
-    x, residual = specs[layer.inputs[0]], _residual(layer)
+    w, parameters, flags = _weights(layer, constants)
+    x, (_, residual, _) = specs[layer.inputs[0]], _optional(layer)
     if x.axis(layer.axis) != 1:
         raise Refused(f"its axis is {layer.axis}: the chip computes one product for an image")
-    flags = DTYPES[layer.to] + (c.RESIDUAL if residual else 0) + (c.SLOPE if len(parameters) > 2 else 0)
     one = dict(
         x=0, y=0, x_plane=1, y_plane=1 if layer.to == "int8" else 4, channels=w.shape[1], height=1, width=1, x_row=0,
         x_rows=1, y_row=0, y_rows=1, y_width=1, kernel=(1, 1), stride=(1, 1), pad=(0, 0),
@@ -318,19 +316,23 @@ def _parts(layer: Layer, specs: Specs, constants: Constants) -> Sequence[Work]:
     return made
 
 
-def _weights(layer: Layer, constants: Constants) -> tuple[np.ndarray, list[np.ndarray]]:
-    """w, and b, multiplier and slope as they are there. Raises Refused."""
-    names = [name for name in layer.inputs[1:5] if name]
+def _weights(layer: Layer, constants: Constants) -> tuple[np.ndarray, list[np.ndarray], int]:
+    """w; b, multiplier, slope and the gate's rows as they are there; CONV's flags for it all. Raises Refused."""
+    slope, residual, gate = _optional(layer)
+    names = [*layer.inputs[1:4], *filter(None, (slope, gate))]
     if any(name not in constants for name in names):
         raise Refused("its weights are no constants")
     w, *parameters = (constants[name].data for name in names)
     if w.dtype != np.int8:
         raise Refused(f"its weights are {w.dtype}: the array multiplies int8")
-    return w, parameters
+    flags = DTYPES[layer.to] + (c.RESIDUAL if residual else 0) + (c.SLOPE if slope else 0)
+    return w, [row for p in parameters for row in np.atleast_2d(p)], flags + (c.GATE if gate else 0)
 
 
-def _residual(layer: Layer) -> str:
-    return (*layer.inputs, "", "")[5] if len(layer.inputs) > 5 else ""
+def _optional(layer: Layer) -> tuple[str, str, str]:
+    """The names of slope, residual and gate, '' for one that the layer does not have."""
+    slope, residual, gate = (*layer.inputs[4:], "", "", "")[:3]
+    return slope, residual, gate
 
 
 def _window(

@@ -28,8 +28,8 @@ def strip_conv(
 
 @written_in("rounding.cl", *SHARED, "requantize.cl", "strip_quantized.cl", number="int", HALVES=0, TO=0)
 def strip_quantized(
-    x, w, b, multiplier, slope, residual, residual_zero, residual_multiplier, low, high, zero, y, c, h, width, m, oh,
-    ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group, x_zero, items,
+    x, w, b, multiplier, slope, residual, gate, residual_zero, residual_multiplier, low, high, zero, y, c, h, width, m,
+    oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group, x_zero, items,
 ):  # fmt: skip
     """Written in strip_quantized.cl."""
 

@@ -12,7 +12,7 @@ void quantized_conv(
         for (int n = 0; n < TN && place + n < places; n++) {
             const int image = (place + n) / (oh * ow);
             const int to = (image * (m - 1) + out) * oh * ow + place + n;
-            y[to] = requantized(((int *)&sums[n])[i], out, to, RESCALED);
+            y[to] = requantized(((int *)&sums[n])[i], out, m, to, RESCALED);
         }
     }
 }

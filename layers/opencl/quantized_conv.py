@@ -25,9 +25,9 @@ INTEGERS = dict(number="int", HALVES=0, TO=0)
     **INTEGERS,
 )
 def quantized_conv(
-    x, w, b, multiplier, slope, residual, residual_zero, residual_multiplier, low, high, zero, y, c, h, width, m, oh,
-    ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group, places, blocks, x_zero, size_x, size_y,
-    size_z, local_x, local_y,
+    x, w, b, multiplier, slope, residual, gate, residual_zero, residual_multiplier, low, high, zero, y, c, h, width, m,
+    oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group, places, blocks, x_zero, size_x,
+    size_y, size_z, local_x, local_y,
 ):  # fmt: skip
     """Written in quantized_conv.cl."""
 
@@ -37,8 +37,8 @@ def quantized_conv(
     **INTEGERS,
 )  # fmt: skip
 def quantized_result(
-    x, w, b, multiplier, slope, residual, residual_zero, residual_multiplier, low, high, zero, y, c, h, width, m, oh,
-    ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group, x_zero, items,
+    x, w, b, multiplier, slope, residual, gate, residual_zero, residual_multiplier, low, high, zero, y, c, h, width, m,
+    oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group, x_zero, items,
 ):  # fmt: skip
     """Written in quantized_result.cl."""
 
@@ -51,7 +51,7 @@ def limits(low: int, high: int, zero: int) -> dict[str, float]:
 def rescaling(call: Call) -> dict:
     """The parameters of requantize.cl."""
     layer = call.layer
-    inputs = optional(call, "b", "multiplier", "slope", "residual")
+    inputs = optional(call, "b", "multiplier", "slope", "residual", "gate")
     return inputs | limits(layer.low, layer.high, layer.zero) | dict(residual_zero=float(layer.residual_zero))
 
 

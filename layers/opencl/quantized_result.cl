@@ -6,5 +6,5 @@ void quantized_result(
     if (i >= items) return;
     const int row = i / ow, plane = row / oh, image = plane / m, out = plane - image * m;
     const int sum = SUM(x, w, image, out, row - plane * oh, i - row * ow, x_zero, GIVEN);
-    y[i] = requantized(sum, out, i, RESCALED);
+    y[i] = requantized(sum, out, m, i, RESCALED);
 }

@@ -8,5 +8,5 @@ void strip_quantized(
     const int to = first_of(i, oh, ow, &plane, &oy, &ox);
     const row_t sums = strip(x, w, plane, oy, ox, x_zero, GIVEN);
     for (int n = 0; n < TN && ox + n < ow; n++)
-        y[to + n] = requantized(((const int *)&sums)[n], plane % m, to + n, RESCALED);
+        y[to + n] = requantized(((const int *)&sums)[n], plane % m, m, to + n, RESCALED);
 }

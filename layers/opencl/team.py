@@ -81,9 +81,9 @@ def team_conv(
     number="int", HALVES=0, WORDS=1, TO=0,
 )  # fmt: skip
 def team_quantized(
-    x, w, taps, b, multiplier, slope, residual, residual_zero, residual_multiplier, low, high, zero, y, c, h, width, m,
-    oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group, places, depth, x_zero, shared,
-    size_x, size_y, size_z, local_x,
+    x, w, taps, b, multiplier, slope, residual, gate, residual_zero, residual_multiplier, low, high, zero, y, c, h,
+    width, m, oh, ow, kh, kw, stride_h, stride_w, dilation_h, dilation_w, top, left, group, places, depth, x_zero,
+    shared, size_x, size_y, size_z, local_x,
 ):  # fmt: skip
     """Written in team_quantized.cl."""
 

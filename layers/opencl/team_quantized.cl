@@ -14,7 +14,7 @@ void team_quantized(
         if (row >= filters) break;
         for (int n = 0; n < TN && place + n < places; n++) {
             const int to = ((place + n) / area * (m - 1) + out) * area + place + n;
-            y[to] = requantized(((int *)&sums[i])[n], out, to, RESCALED);
+            y[to] = requantized(((int *)&sums[i])[n], out, m, to, RESCALED);
         }
     }
 }

@@ -25,15 +25,16 @@ def weights(m, *rest):
 
 
 def test_an_integer_net():
-    kept = dict(scale=0.1, zero=5)
+    kept, (w, b, factors, slope) = dict(scale=0.1, zero=5), weights(3, 1, 3, 3)
+    gate = RNG.uniform([[0.2], [60], [-99]], [[0.8], [90], [9]], (3, 3)).astype(np.float32)
     layers = [
         Quantize("x", name="q", scale=(0.02,), zero=(5,)),
         QuantizedConvolution("q", *weights(3, 3, 3, 3)[:3], name="first", x_zero=5, pad=(1, 1, 1, 1), **kept),
-        # the residual and the slope, of two groups, every second place
+        # the residual, the slope and the gate, of two groups, every second place
         QuantizedPooling("first", name="half", kernel=(2, 2), stride=(2, 2), x_zero=5, multiplier=0.9, **kept),
         QuantizedConvolution(
-            "first", *weights(3, 1, 3, 3), "half", name="second", group=3, stride=(2, 2), pad=(1, 1, 0, 0),
-            x_zero=5, residual_zero=5, residual_multiplier=0.37, **kept,
+            "first", w, b, factors / 100, slope, "half", gate, name="second", group=3, stride=(2, 2), pad=(1, 1, 0, 0),
+            x_zero=5, residual_zero=5, residual_multiplier=0.0037, **kept,
         ),
         Requantize("half", name="steps", x_zero=5, multiplier=0.8, scale=0.125, zero=-3),
         QuantizedEltwise(
