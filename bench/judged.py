@@ -1,4 +1,4 @@
-"""What bench/quantization.py calibrates with and judges on: photos, cut-outs with their classes, lines of text."""
+"""What bench/quantization.py calibrates with and judges on: photos, and cut-outs with their classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fbnet.engine.quantize.samples import body_samples
 from fbnet.tools import catalogue
 from fbnet.tools.image import opened, pixels
 from fbnet.tools.zoo import fetched
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 CALIBRATION = 40
 Images = list[np.ndarray]
@@ -85,19 +85,3 @@ def bodies(net: fbnet.Net, images: Images) -> list[dict[str, np.ndarray]]:
     """Each image as the net's quantized piece reads it."""
     (name,) = net.inputs
     return body_samples(net, [{name: image} for image in images])
-
-
-def written_lines(count: int) -> Images:
-    """Lines in Pillow's own font, of different sizes, colours and noise."""
-    random, found = np.random.default_rng(1), []
-    words = "the quick brown fox Invoice Total 3.50 EUR call 0800 Hotel Station open from 9 to 17 Figure 2 (Table 4);"
-    for _ in range(count):
-        font = ImageFont.load_default(int(random.integers(14, 34)))
-        line = " ".join(random.choice(words.split(), random.integers(2, 5)))
-        _, _, right, bottom = font.getbbox(line)
-        ink, paper = int(random.integers(0, 90)), int(random.integers(160, 256))
-        image = Image.new("RGB", (int(right) + 12, int(bottom) + 8), (paper, paper, paper))
-        ImageDraw.Draw(image).text((6, 2), line, fill=(ink, ink, ink), font=font)
-        noise = random.normal(0, random.uniform(0, 8), (image.height, image.width, 1))
-        found.append(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)[None])
-    return found

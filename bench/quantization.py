@@ -31,17 +31,14 @@ from fbnet.tools.peers import Model, onnxruntime_run
 from fbnet.tools.quantizers import load_quantized, quantizers
 from fbnet.tools.zoo import fetched, network
 from judged import (
-    CALIBRATION,
     Images,
     bodies,
     calibration_photos,
     halves,
     judged_images,
     mobilenet_v2,
-    written_lines,
 )
-from PIL import Image
-from reading import clear, margins, same_text
+from reading import text
 
 
 def beside(net: fbnet.Net, other: fbnet.Net, images: Images, right: Sequence[set[int]] | None) -> Quality:
@@ -212,40 +209,6 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
     return shared / float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared)
 
 
-def text() -> None:
-    """PP-OCRv4's recogniser on pieces of scikit-image's page: those that fp32 reads with confidence.
-
-    By default, and to a budget of the same text in other pieces, a line of pixels lower: those that fp32 itself is not
-    of two minds about at any step. Calibrated on 40 pieces between them. Judged besides on lines of other fonts, which
-    no calibration and no budget has seen.
-    """
-    file = fetched("ppocr_v4_rec") / "ch_PP-OCRv4_rec_infer.onnx"
-    net = fbnet.convert(file, shapes={"x": ("N", 3, 48, 320)})
-    way = {"size": (48, 320), "fit": "letterbox", "at_corner": True, "fill": 127, "order": "BGR"}
-    net = fbnet.with_image_input(net, mean=127.5, scale=1 / 127.5, **way)
-    page = np.asarray(Image.open(fetched("photos") / "page.png").convert("RGB"))
-    places = [(top, left) for top in range(0, 167, 2) for left in (0, 68, 136, 204)]
-    lower = [(top + 1, left) for top, _ in places[::4] for left in range(0, 205, 17)]
-    lines, others = ([page[None, t : t + 24, x : x + 180] for t, x in part] for part in (places, lower))
-    judged, seen, written = (clear(net, some) for some in (lines, others, written_lines(160)))
-    seen = [line for line, margin in zip(seen, margins(net, seen), strict=True) if margin >= 0.05]
-    between = [page[None, top + 1 : top + 25, left + 9 : left + 180] for top, left in places]
-    calibration = [between[i] for i in np.linspace(0, len(between) - 1, CALIBRATION).astype(int)]
-
-    def metric(other: fbnet.Net) -> float:
-        return 100 * same_text(other, seen) / len(seen)
-
-    method = "auto"
-    for how in ({}, {"adaptive": False}, {"metric": metric, "max_drop": 0.5}):
-        made = quantize_net(net, calibration, method, **how)
-        method = made.method
-        same, again, fresh = (same_text(made.net, some) for some in (judged, seen, written))
-        told = "same text in others" if "metric" in how else f"{made.method} {how or ''}"
-        print(f"PP-OCRv4 rec, {told}: {same} of {len(judged)} read the same, {again} of {len(seen)} lower, {fresh} of "
-              f"{len(written)} of other fonts, fp32 kept {100 * made.float_share:.1f} %, error "
-              f"{100 * made.quality.error:.1f} %: {', '.join(made.floats)}", flush=True)  # fmt: skip
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, required=True)
@@ -274,7 +237,7 @@ def main() -> None:
         ("SqueezeNet MobileNetV2", lambda: classifiers(asked.photos, asked.stamps, only)),
         ("open_nsfw", lambda: scores(asked.photos, asked.stamps)),
         ("res10", lambda: faces(asked.photos)),
-        ("PP-OCR", text),
+        ("PP-OCR", lambda: text(asked.photos)),
     ):
         if only(name):
             part()
