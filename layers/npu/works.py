@@ -322,6 +322,8 @@ def _weights(layer: Layer, constants: Constants) -> tuple[np.ndarray, list[np.nd
     names = [*layer.inputs[1:4], *filter(None, (slope, gate))]
     if any(name not in constants for name in names):
         raise Refused("its weights are no constants")
+    if residual in constants:
+        raise Refused("its residual is a constant")
     w, *parameters = (constants[name].data for name in names)
     if w.dtype != np.int8:
         raise Refused(f"its weights are {w.dtype}: the array multiplies int8")

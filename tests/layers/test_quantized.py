@@ -9,6 +9,7 @@ from fbnet.engine.tensor import Spec
 from fbnet.layers.quantize import Dequantize, Quantize, Requantize, Table
 from fbnet.layers.quantized import (
     QuantizedConvolution,
+    QuantizedDeconvolution,
     QuantizedEltwise,
     QuantizedInnerProduct,
     QuantizedMatMul,
@@ -16,6 +17,13 @@ from fbnet.layers.quantized import (
 )
 
 rng = np.random.default_rng(7)
+START = rng.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def same_numbers():
+    """Each test has the same, whichever ran before it."""
+    rng.bit_generator.state = START
 
 
 def whole(*shape: int, low: int = -128, high: int = 127, dtype: type = np.int8) -> np.ndarray:
@@ -67,6 +75,35 @@ def test_convolution_is_onnxruntimes(attributes):
     got = layer.reference(x, w, b, sx * sw / sy)
     assert wanted.astype(int).std() > 20
     np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_gate_is_onnxruntimes_hard_swish(transposed):
+    """Of real numbers from end to end; and behind it a scale and a shift of each channel, which cost nothing."""
+    x, w, b = whole(2, 6, 9, 11), whole(6, 6, 3, 3, low=-127), whole(6, low=-5000, high=5000, dtype=np.int32)
+    sx, sw, sy = np.float32(0.031), rng.uniform(0.003, 0.006, 6).astype(np.float32), np.float32(0.1)
+    factors, shift = rng.uniform(0.5, 1.5, 6).astype(np.float32), rng.uniform(-2, 2, 6).astype(np.float32)
+    if transposed:
+        sw[:] = sw[0]  # its filters lie along w's second axis
+    real = [
+        onnxruntime("DequantizeLinear", [x, sx, np.int8(5)], np.float32),
+        onnxruntime("DequantizeLinear", [w, sw, np.zeros(6, np.int8)], np.float32, axis=0),
+        b.astype(np.float32) * sx * sw,
+    ]
+    sums = onnxruntime("ConvTranspose" if transposed else "Conv", real, np.float32, pads=[1, 1, 1, 1])
+    swished = onnxruntime("HardSwish", [sums], np.float32)
+    # all three pieces of the curve
+    assert min((sums < -3).mean(), (np.abs(sums) < 3).mean(), (sums > 3).mean()) > 0.2
+    layer = (QuantizedDeconvolution if transposed else QuantizedConvolution)(
+        x_zero=5, scale=float(sy), zero=-60, pad=(1, 1, 1, 1)
+    )
+    for a, c in ((np.ones_like(factors), np.zeros_like(shift)), (factors, shift)):
+        y = swished * a[:, None, None] + c[:, None, None]
+        wanted = onnxruntime("QuantizeLinear", [y, sy, np.int8(-60)], np.int8)
+        gate = np.stack([np.full(6, 0.5), 6 * a / sy, c / sy]).astype(np.float32)
+        difference = layer.reference(x, w, b, sx * sw / 6, gate=gate).astype(int) - wanted
+        assert wanted.astype(int).std() > 20
+        assert np.abs(difference).max() <= 1 and (difference != 0).mean() < 1e-3
 
 
 def test_matmul_is_onnxruntimes():
@@ -159,3 +196,27 @@ def test_what_makes_no_sense_is_refused():
         QuantizedConvolution(scale=1.0).infer(
             Spec((1, 2, 3, 3), "int8"), Spec((4, 2, 1, 1), "int8"), Spec((4,), "int32"), Spec((3,))
         )
+
+
+@pytest.mark.parametrize(
+    ("gate", "told"),
+    [
+        (Spec((4,)), "fp32[4]"),
+        (Spec((4, 3)), "fp32[4,3]"),
+        (Spec((3, 5)), "fp32[3,5]"),
+        (Spec((3, 4, 1)), "fp32[3,4,1]"),
+        (Spec((3, 4), "int8"), "int8[3,4]"),
+    ],
+)
+def test_a_gate_of_another_shape_is_refused(gate, told):
+    weights = Spec((4,), "int32"), Spec((4,)), None, None
+    images = Spec((1, 2, 3, 3), "int8"), Spec((4, 2, 1, 1), "int8")
+    spread = Spec((1, 2, 3, 3), "int8"), Spec((2, 4, 1, 1), "int8")
+    rows = Spec((1, 18), "int8"), Spec((4, 18), "int8")
+    for layer, given in (
+        (QuantizedConvolution, images), (QuantizedDeconvolution, spread), (QuantizedInnerProduct, rows)
+    ):  # fmt: skip
+        assert layer(scale=1.0).infer(*given, *weights, Spec((3, 4))).shape[1] == 4
+        with pytest.raises(ShapeError) as error:
+            layer(scale=1.0).infer(*given, *weights, gate)
+        assert str(error.value) == f"gate is {told} but must be fp32[3,4]"

@@ -94,7 +94,7 @@ def small() -> Net:
 
 @pytest.fixture(scope="session")
 def mixed() -> Net:
-    """x (1,8,9,7) -> prob in fp32, and y in int8: a convolution of each kind, one for each channel, a sum."""
+    """x (1,8,9,7) -> prob in fp32, and y in int8: a convolution of each kind, gated, one for each channel, a sum."""
     rng = np.random.default_rng(0)
 
     def weights(m: int, *rest: int) -> list[np.ndarray]:
@@ -104,11 +104,15 @@ def mixed() -> Net:
 
     real = rng.standard_normal((8, 8, 3, 3), dtype=np.float32) / 4
     around, scale = {"pad": (1, 1, 1, 1), "scale": 0.1}, 0.03
+    w, b, factors = weights(8, 8, 3, 3)
+    gate = np.array([np.linspace(0.2, 0.8, 8), np.linspace(60, 90, 8), np.linspace(-50, 0, 8)], np.float32)
     layers = [
         Convolution("x", real, real[0, :, 0, 0], name="conv", stride=(2, 2), activation="ReLU"),
         Softmax("conv", name="prob", axis=1),
         Quantize("x", name="q", scale=(scale,), zero=(-5,)),
-        QuantizedConvolution("q", *weights(8, 8, 3, 3), name="first", x_zero=-5, zero=3, **around),
+        QuantizedConvolution(
+            "q", w, b, factors / 60, None, None, gate, name="first", x_zero=-5, zero=3, **around
+        ),
         QuantizedConvolution(
             "first", *weights(8, 1, 3, 3), name="depthwise", group=8, x_zero=3, zero=-7, **around
         ),
