@@ -15,5 +15,5 @@ def test_kernels_give_the_references_numbers(case):
         macs = case.layer.macs(*case.specs) if hasattr(case.layer, "macs") else 0
         if macs > MULTIPLICATIONS or sum(prod(shape) for shape in case.shapes if shape is not None) > NUMBERS:
             pytest.skip("too much for the simulator")
-    checks = check_layer(case.layer, *case.arrays(), device_names=["cuda"])
+    checks = check_layer(case.layer, *case.arrays(), device_names=["cuda"], tolerance=case.tolerance)
     assert checks and all(c.device == "cuda" for c in checks)

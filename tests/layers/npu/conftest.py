@@ -48,7 +48,7 @@ def run() -> Callable[..., dict[str, np.ndarray]]:
 
 @pytest.fixture(scope="session")
 def branched() -> Net:
-    """Branches that are joined, a residual, a gate, one filter a channel, and a product at the end; int8 to fp32."""
+    """Branches that are joined, a residual, both kinds of gate, one filter a channel, a product at the end, in fp32."""
     random = np.random.default_rng(5)
 
     def weights(m: int, *rest: int) -> list[np.ndarray]:
@@ -57,8 +57,11 @@ def branched() -> Net:
         return [w, random.integers(-999, 999, m).astype(np.int32), factor.astype(np.float32)]
 
     def conv(x: str, m: int, c: int, k: int, name: str, **more) -> QuantizedConvolution:
-        residual = more.pop("residual", None)
-        wiring = [*weights(m, c, k, k), *([None, residual] if residual else [])]
+        w, b, factor = weights(m, c, k, k)
+        residual, gate = more.pop("residual", None), None
+        if more.pop("gated", False):  # what it reads are some tenths
+            factor, gate = factor / 60, np.linspace([0.2, 60, -50], [0.8, 90, 0], m, dtype=np.float32, axis=1)
+        wiring = [w, b, factor, None, residual, gate]
         fixed = dict(pad=(k // 2,) * 4, scale=1.0, x_zero=3, zero=3)
         return QuantizedConvolution(x, *wiring, name=name, **(fixed | more))
 
@@ -69,7 +72,7 @@ def branched() -> Net:
         conv("x", 12, 5, 3, "c1", stride=(2, 2), low=3),
         QuantizedPooling("c1", name="p1", kernel=(3, 3), stride=(2, 2), ceil=True, scale=1.0, x_zero=3, zero=3),
         conv("p1", 8, 12, 1, "a"),
-        conv("p1", 40, 12, 3, "b"),
+        conv("p1", 40, 12, 3, "b", gated=True),
         Concat("a", "b", name="ab"),
         conv("ab", 48, 1, 3, "d", group=48),
         conv("d", 48, 48, 1, "e", residual="ab", residual_zero=3, residual_multiplier=0.5),

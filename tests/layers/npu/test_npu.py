@@ -105,11 +105,12 @@ def test_rows_wider_than_the_buffer_are_cut_into_strips(branched, run, tiny_chip
 
 
 def test_what_is_too_large_is_computed_in_a_row(branched, run):
-    """Wide, one filter a channel, narrow, plus x: what is between is four times the buffer, and never leaves it."""
+    """Wide, gated; one filter a channel; narrow, plus x: what is between is four buffers large, and never leaves it."""
     chip = replace(CHIP, activations=16 << 10)
     b, d, e = (branched[name] for name in "bde")
     w = {name: branched.constants[name].data for layer in (b, d, e) for name in layer.inputs[1:4]}
-    wide = b.replace(name="wide", inputs=("x", *b.inputs[1:4]), outputs=("wide",))
+    w[b.inputs[6]] = branched.constants[b.inputs[6]].data
+    wide = b.replace(name="wide", inputs=("x", *b.inputs[1:]), outputs=("wide",))
     deep = d.replace(name="deep", group=40, stride=(2, 2), inputs=("wide", *d.inputs[1:4]), outputs=("deep",))
     thin = e.replace(name="thin", inputs=("deep", *e.inputs[1:4], "", "r"), outputs=("thin",))
     cut = {name: w[name][:40] for name in d.inputs[1:4]} | {e.inputs[1]: w[e.inputs[1]][:, :40].copy()}
@@ -218,3 +219,15 @@ def test_what_does_not_fit(branched, tiny_chip):
         assemble(deep, machine=tiny_chip)
     with pytest.raises(CompileError, match="have no batch in common"):
         assemble(branched, {"x": (0, 5, 23, 27)})
+
+
+def test_a_residual_is_no_constant(branched):
+    b = branched["b"]
+    layer = b.replace(name="y", inputs=("x", *b.inputs[1:5], "r", b.inputs[6]), outputs=("y",))
+    constants = {name: branched.constants[name].data for name in (*b.inputs[1:4], b.inputs[6])}
+    spec = branched.inputs["x"].replace(shape=(1, 12, 6, 7))
+    net = Net([layer], {"x": spec}, constants | {"r": np.zeros((1, 40, 6, 7), np.int8)})
+    with pytest.raises(
+        CompileError, match=r"the npu refuses y \(QuantizedConvolution\): its residual is a constant$"
+    ):
+        assemble(net)
