@@ -10,7 +10,7 @@ import click
 from ..engine.errors import QuantizationError
 from ..engine.quantize.front import METHODS, quantize_net
 from ..engine.quantize.quantizer import Made
-from ..formats.ends import reads_pixels
+from ..formats.ends import reads_pixels, with_answers
 from .dataset import dataset_files, read_right_classes, read_samples
 from .model import open_model
 from .options import image_options, recipe_changes
@@ -30,8 +30,13 @@ from .show import json_option, print_json, say, stages, table
     help="Text file with a line for each image: its name, a space, its class's number.",
 )  # fmt: skip
 @click.option(
+    "--ctc", type=click.IntRange(-1), metavar="BLANK",
+    help="MODEL reads text, (N, T, classes): samples are lines, and a line is right if it reads as in fp32. BLANK is "
+    "the class of no letter, -1 for the last.",
+)  # fmt: skip
+@click.option(
     "--max-drop", type=click.FloatRange(0, 100), metavar="POINTS",
-    help="Points of top-1 that may be lost; without --labels, of agreement with fp32.",
+    help="Points of top-1 that may be lost; without --labels, of agreement with fp32; with --ctc, of lines.",
 )  # fmt: skip
 @click.option(
     "--max-error", type=click.FloatRange(0), metavar="PERCENT",
@@ -65,6 +70,7 @@ def quantize(
     model: tuple[Path, ...],
     data: tuple[Path, ...],
     labels: Path | None,
+    ctc: int | None,
     max_drop: float | None,
     max_error: float | None,
     most_float: float,
@@ -82,6 +88,7 @@ def quantize(
     \b
     fbnet quantize m.fbnet --data photos -o m8.fbnet
     fbnet quantize m.fbnet --data photos --labels right.txt --max-drop 0.5 -o m8.fbnet --report m8.html
+    fbnet quantize reader.fbnet --data lines --ctc 0 --max-drop 0.5 -o reader8.fbnet
     """
     net, changes = open_model(model), recipe_changes(image)
     if changes or (not reads_pixels(net) and net.metadata.get("image")):
@@ -89,10 +96,11 @@ def quantize(
     files = dataset_files(net, data)
     right = read_right_classes(labels, files) if labels else None
     samples = read_samples(net, files)
+    judged = net if ctc is None else with_answers(net, ctc=ctc)
     try:
         with stages(quiet=as_json):
             made = quantize_net(
-                net, samples, method, labels=right, keep=keep, adaptive=adaptive, calibrate=calibrate,
+                judged, samples, method, labels=right, keep=keep, adaptive=adaptive, calibrate=calibrate,
                 most_float=most_float / 100, max_drop=max_drop,
                 max_error=None if max_error is None else max_error / 100,
             )  # fmt: skip
@@ -100,6 +108,9 @@ def quantize(
         if not as_json:
             show_candidates(refused.table)
         raise
+    if judged is not net:  # the text was for the judging
+        read = [layer for layer in made.net if layer.type != "CTCGreedy"]
+        made.net = made.net.replace(layers=read, outputs=net.outputs)
     made.net.save(output)
     with stages(quiet=as_json):
         found = report_of(made)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import groupby
 from pathlib import Path
 
 import fbnet
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from fbnet.engine.layer import layers
+from fbnet.engine.net import Net
 from fbnet.tools.demo import LENET
 from fbnet.tools.main import main
 
@@ -80,6 +84,48 @@ def test_compare_shows_every_layer_and_the_first_bad_one(made, digits):
     assert code == 1 and json.loads(out)["first_bad"] == "conv1"
 
 
+def test_a_model_that_reads_is_judged_by_its_text(tmp_path):
+    """Lines that are noise: many a step is a draw, so that integers read some otherwise: more than a budget of none."""
+    rng = np.random.default_rng(0)
+    w = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
+    steps = [
+        layers["Convolution"]("x", w(6, 3, 1, 3), name="b"),
+        layers["Permute"]("b", name="turned", order=(0, 3, 1, 2)),
+        layers["Flatten"]("turned", name="steps", axis=2),
+        layers["Softmax"]("steps", name="shares", axis=2),
+    ]
+    reader = Net(steps, inputs={"x": ("N", 3, 1, 24)})
+    lines = [w(1, 3, 1, 24) for _ in range(40)]
+    for number, line in enumerate(lines):
+        np.save(tmp_path / f"{number:02}.npy", line)
+    reader.save(tmp_path / "reader.fbnet")
+
+    def same(file: str) -> float:
+        """Percent of the lines whose best classes, less repetitions and blanks, are fp32's."""
+        nets = reader, fbnet.load(tmp_path / file)
+        assert nets[1].outputs == ("shares",)
+        best = [[net(line).argmax(-1)[0].tolist() for net in nets] for line in lines]
+        text = [[[k for k, _ in groupby(b) if k != 5] for b in pair] for pair in best]
+        return 100 * float(np.mean([a == b for a, b in text]))
+
+    words = [
+        "quantize",
+        tmp_path / "reader.fbnet",
+        "--data",
+        tmp_path,
+        "--ctc",
+        -1,
+        "--no-adaptive",
+        "--json",
+    ]
+    code, out, err = fbnet_says(*words, "-o", tmp_path / "free.fbnet")
+    assert code == 0, err
+    assert json.loads(out)["quality"]["agreement"] == pytest.approx(same("free.fbnet"))
+    assert same("free.fbnet") < 100
+    code, out, err = fbnet_says(*words, "--max-drop", 0, "--most-float", 0, "-o", tmp_path / "held.fbnet")
+    assert code == 2 and "budget of 0 points is not met" in err, err
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
@@ -97,6 +143,7 @@ def test_compare_shows_every_layer_and_the_first_bad_one(made, digits):
             ["--data", "{digits}", "--keep", "conv3"],
             "no layer 'conv3' to keep in float. Did you mean 'conv",
         ),
+        (["--data", "{digits}", "--ctc", "0"], "in which no axis 2 holds classes"),
     ],
 )
 def test_bad_input_is_one_line(digits, tmp_path, words, why):
