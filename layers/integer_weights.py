@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,10 @@ class _Weighing(Weighing):
     def follows(self, node: Node, follower: Layer, net: Net) -> bool:
         if node.layer.attributes.get("activation"):
             return False
+        if node.followers:
+            return _is_gated(node) and len(node.followers) == 1 and _factors(follower, net) is not None
+        if follower.type == "HardSwish":
+            return follower.alpha != 0
         if follower.type == "PReLU":
             return follower.inputs[1] in net.constants and self.twin != "InnerProduct"
         return follower.type in ("ReLU", "Clip")
@@ -43,6 +48,8 @@ class _Weighing(Weighing):
         kind, args, _ = _activation(node)
         if kind == "Clip":
             return "free" if args[0] == 0 < args[1] else ""
+        if kind == "HardSwish":
+            return "behind"
         return "free" if kind in ("", "ReLU", "PReLU") else ""
 
     def make(self, node: Node, at: Site) -> list[Layer]:
@@ -54,15 +61,16 @@ class _Weighing(Weighing):
         b = np.clip(np.rint(weights.b / steps), -(1 << 30), 1 << 30).astype(np.int32)
         sy, zero = (1.0, 0) if at.real else (at.q(y).scale[0], at.q(y).zero[0])
         low, high, slope, rest = self._limits(node, at, sy, zero)
+        gate, step = self._gate(node, at, sy)
         twin = layers["Quantized" + self.twin]
         shared = {k: v for k, v in layer.attributes.items() if k in twin.declared}
         more = {"to": "fp32"} if at.real else {"scale": sy, "zero": zero, "low": low, "high": high}
         if residual:
             q = at.q(residual)
-            more |= {"residual_zero": q.zero[0], "residual_multiplier": float(np.float32(q.scale[0] / sy))}
+            more |= {"residual_zero": q.zero[0], "residual_multiplier": float(np.float32(q.scale[0] / step))}
         source = at.int8(x)
         added = at.int8(residual) if residual else None
-        inputs = [source, weights.w, b, (steps / sy).astype(np.float32), slope, added]
+        inputs = [source, weights.w, b, (steps / step).astype(np.float32), slope, added, gate]
         while inputs[-1] is None:
             inputs.pop()
         written = rest.inputs[0] if rest else y if at.real else at.written(y)
@@ -79,6 +87,8 @@ class _Weighing(Weighing):
         if kind == "PReLU":
             slope = np.broadcast_to(at.net.constants[follower.inputs[1]].data.reshape(-1), (channels,))
             return -128, 127, np.ascontiguousarray(slope, np.float32), None
+        if kind == "HardSwish":
+            return -128, 127, None, None
         if kind == "ReLU" and (at.real or (args and args[0])):
             return -128, 127, np.full(channels, args[0] if args else 0, np.float32), None
         if kind == "ReLU":
@@ -96,6 +106,30 @@ class _Weighing(Weighing):
             )
         return -128, 127, None, follower
 
+    def scaled(self, node, net, factors):
+        swish, *behind = node.followers
+        scale, shift = _factors(behind[0], net) if behind else (1.0, 0.0)
+        (y,) = node.outputs
+        between = f"{y}.unscaled"
+        label = behind[0].name if behind else f"{node.name}.scale"
+        arrays = {
+            f"{label}.{k}": (v * factors).astype(np.float32) for k, v in (("factor", scale), ("shift", shift))
+        }
+        made = layers["Scale"](between, *arrays, name=label, outputs=[y])
+        return [node.layer, swish.replace(outputs=(between,)), made], arrays
+
+    def _gate(self, node: Node, at: Site, sy: float) -> tuple[np.ndarray | None, float]:
+        """(start, gain and offset of each channel, what one step of v is); (None, y's step) without a hard swish."""
+        if not _is_gated(node):
+            return None, sy
+        swish, *behind = node.followers
+        factor, shift = _factors(behind[0], at.net) if behind else (1.0, 0.0)
+        rows = (swish.beta, np.float64(factor) / (swish.alpha * sy), np.float64(shift) / sy)
+        channels = len(at.weights(node).b)
+        return np.stack([np.broadcast_to(row, (channels,)) for row in rows]).astype(
+            np.float32
+        ), 1 / swish.alpha
+
     def sums(self, layer, x, w, b, residual):
         plain = layer.replace(activation="", activation_args=()) if "activation" in layer.declared else layer
         return plain.reference(x, w, b) if residual is None else plain.reference(x, w, b, residual)
@@ -103,10 +137,30 @@ class _Weighing(Weighing):
 
 def _activation(node: Node) -> tuple[str, tuple[float, ...], Layer | None]:
     """(type, attributes in declared order, the layer if it is one of its own) of a node's activation."""
-    if node.follower is not None:
-        return node.follower.type, tuple(node.follower.attributes.values()), node.follower
+    if node.followers:
+        return node.followers[0].type, tuple(node.followers[0].attributes.values()), node.followers[0]
     kind = node.layer.attributes.get("activation", "")
     return kind, tuple(node.layer.attributes.get("activation_args", ())), None
+
+
+def _is_gated(node: Node) -> bool:
+    return bool(node.followers) and node.followers[0].type == "HardSwish"
+
+
+def _factors(layer: Layer, net: Net) -> tuple[Any, Any] | None:
+    """(scale, shift) of what comes behind a hard swish, a number each or one a channel; None if it is nothing such."""
+    if layer.type == "Power" and layer.power == 1:
+        return layer.scale, layer.shift
+    if layer.type == "Binary" and layer.operation in ("add", "mul"):
+        constants = [net.constants[name].data for name in layer.inputs if name in net.constants]
+        if len(constants) == 1 and constants[0] is not None and constants[0].size == 1:
+            number = float(constants[0].reshape(()))
+            return (1.0, number) if layer.operation == "add" else (number, 0.0)
+    if layer.type == "Scale" and layer.axis == 1:
+        found = [net.constants[name].data if name in net.constants else None for name in layer.inputs[1:]]
+        if all(array is not None and array.ndim == 1 for array in found):
+            return found[0], found[1] if len(found) > 1 else 0.0
+    return None
 
 
 @integer("Convolution")

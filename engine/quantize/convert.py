@@ -43,7 +43,7 @@ def prepared(net: Net) -> Net:
 
 
 def nodes_of(net: Net) -> list[Node]:
-    """The layers, each with the activation that alone reads it where its rule takes that along."""
+    """The layers, each with what alone reads it as far as its rule takes that along."""
     readers: dict[str, list[Layer]] = {}
     for layer in net.layers:
         for name in layer.inputs:
@@ -52,14 +52,18 @@ def nodes_of(net: Net) -> list[Node]:
     for layer in net.layers:
         if layer.name in taken:
             continue
-        rule, follower = rule_of(layer), None
-        if rule is not None and len(layer.outputs) == 1 and layer.outputs[0] not in net.outputs:
-            after = readers.get(layer.outputs[0], [])
-            if len(after) == 1 and after[0].inputs[0] == layer.outputs[0]:
-                follower = after[0] if rule.follows(Node(layer), after[0], net) else None
-        if follower is not None:
-            taken.add(follower.name)
-        nodes.append(Node(layer, follower))
+        node, rule = Node(layer), rule_of(layer)
+        while rule is not None and len(node.outputs) == 1 and node.outputs[0] not in net.outputs:
+            after = readers.get(node.outputs[0], [])
+            if (
+                len(after) != 1
+                or after[0].inputs[0] != node.outputs[0]
+                or not rule.follows(node, after[0], net)
+            ):
+                break
+            node = Node(layer, (*node.followers, after[0]))
+        taken |= {follower.name for follower in node.followers}
+        nodes.append(node)
     return nodes
 
 

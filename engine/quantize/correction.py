@@ -161,9 +161,11 @@ class _Walk:
         return [rule.sums(node.layer, x, w, b, r) for x, r in zip(xs, others, strict=True)]
 
     def _activated(self, node: Node, y: np.ndarray) -> np.ndarray:
-        if node.follower is not None:
-            constants = [self.builder.net.constants[name].data for name in node.follower.inputs[1:]]
-            return node.follower.compute([y, *constants])[0]
+        for follower in node.followers:
+            constants = [self.builder.net.constants[name].data for name in follower.inputs[1:]]
+            (y,) = follower.compute([y, *constants])
+        if node.followers:
+            return y
         attributes = node.layer.attributes
         return activated(y, attributes.get("activation", ""), attributes.get("activation_args", ()))
 

@@ -2,7 +2,8 @@
 
 int8 has one scale a tensor: a channel that is a hundredth of the largest is left with two steps. Where a tensor is
 written and read by layers with weights only, each channel may be multiplied by a factor of its own as it is written and
-divided by it as it is read, at no cost: both go into the weights. Nagel et al. 2019, arXiv:1906.04721; with ranges of
+divided by it as it is read, at no cost: both go into the weights, or behind a hard swish into a Scale that the integer
+layer takes along. Nagel et al. 2019, arXiv:1906.04721; with ranges of
 activations: Xiao et al. 2022, arXiv:2211.10438.
 
 A factor is at least 1: what a Clip's upper limit cuts off stays cut off, and no channel leaves the largest one's range.
@@ -14,6 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from ..layer import Layer
 from ..net import Net
 from ..tensor import Spec, Tensor
 from .convert import groups_of
@@ -60,7 +62,10 @@ def equalised(
     floats: Collection[str],
     seen: Mapping[str, Seen],
 ) -> tuple[Net, list[str]]:
-    """(the net with other weights, which computes the same on what was seen; tensors whose channels have factors)."""
+    """(the net with other weights, which computes the same on what was seen; tensors whose channels have factors).
+
+    Nodes may have got a Scale as their last layer, or one in the place of their last: they are to be made again.
+    """
     channels, classes = _channels(net, nodes, specs, floats)
     factors = _factors(net, nodes, floats, seen, channels, classes)
 
@@ -69,6 +74,7 @@ def equalised(
         return None if (found == 1).all() else found
 
     changed: dict[str, np.ndarray] = {}
+    behind: dict[str, list[Layer]] = {}  # the layers of a node that has its factors there
     for node in nodes:
         rule = rule_of(node.layer)
         if not isinstance(rule, Weighing) or node.name in floats:
@@ -79,7 +85,10 @@ def equalised(
         read, wrote = (factor(name) for name in (x, node.outputs[0]))
         if read is not None:
             w = rule.by_input(node.layer, w, 1 / read)
-        if wrote is not None:
+        if wrote is not None and rule.linear(node) == "behind":
+            behind[node.name], arrays = rule.scaled(node, net, wrote)
+            changed |= arrays
+        elif wrote is not None:
             w = rule.shaped(node.layer, rule.rows(node.layer, w) * wrote[:, None], w.shape)
             if b_name:
                 b = net.constants[b_name].data
@@ -87,7 +96,10 @@ def equalised(
                 changed[b_name] = (b * wrote).astype(np.float32)
         changed[w_name] = np.ascontiguousarray(w, np.float32)
     constants = dict(net.constants) | {k: Tensor(k, data=v) for k, v in changed.items()}
-    return net.replace(constants=constants), [name for name in channels if factor(name) is not None]
+    replaced = {layer.name for node in nodes if node.name in behind for layer in node.layers}
+    made = [new for la in net.layers for new in (behind.get(la.name, []) if la.name in replaced else [la])]
+    net = net.replace(layers=made, constants=constants, tests=(), plans={})
+    return net, [name for name in channels if factor(name) is not None]
 
 
 def _channels(
@@ -109,15 +121,16 @@ def _channels(
     for node in nodes:
         rule = rule_of(node.layer)
         inputs = [name for la in node.layers for name in la.inputs if name and name not in net.constants]
-        inputs = [name for name in inputs if name not in node.layer.outputs]
+        within = {name for la in node.layers[:-1] for name in la.outputs}
+        inputs = [name for name in inputs if name not in within]
         kind = "" if node.name in floats or rule is None else rule.linear(node)
         if isinstance(rule, Weighing) and node.name not in floats:
             (y,) = node.outputs
             alone = all(readers[name] == 1 for name in node.layer.inputs[1:3] if name)
-            if alone and rule.linear(node):
+            if alone and kind:
                 found[y] = classes.new(int(specs[y].shape[1]))
                 for residual in inputs[1:]:
-                    classes.join(of(residual), found[y])
+                    classes.join(of(residual), found[y] if kind == "free" else 0 * of(residual))
             else:
                 for name in inputs[1:]:
                     classes.join(of(name), 0 * of(name))
@@ -151,12 +164,12 @@ def _factors(net: Net, nodes, floats, seen: Mapping[str, Seen], channels, classe
     factors = np.full(len(classes.parent), LARGEST)
     summed = np.zeros(len(classes.parent), bool)
     for group in groups_of(net, nodes, floats):
-        largest = max(_reach(seen[name]).max() for name in group)
-        for name in group:
-            reach = _reach(seen[name])
-            if name in channels and reach.shape == channels[name].shape:
-                room = np.divide(HEADROOM * largest, reach, out=np.ones_like(reach), where=reach > 0)
-                np.minimum.at(factors, classes.roots(channels[name]), np.clip(room, 1, LARGEST))
+        reaches = [_reach(seen[name]) for name in group]
+        largest = np.max([reach.max(1, keepdims=True) for reach in reaches], 0)
+        for name, reach in zip(group, reaches, strict=True):
+            if name in channels and reach.shape[1:] == channels[name].shape:
+                room = np.divide(HEADROOM * largest, reach, out=np.full_like(reach, LARGEST), where=reach > 0)
+                np.minimum.at(factors, classes.roots(channels[name]), np.clip(room.min(0), 1, LARGEST))
     for node in nodes:
         rule = rule_of(node.layer)
         name = node.layer.inputs[0]
@@ -170,4 +183,5 @@ def _factors(net: Net, nodes, floats, seen: Mapping[str, Seen], channels, classe
 
 
 def _reach(seen: Seen) -> np.ndarray:
-    return np.maximum(np.abs(seen.channel_low), np.abs(seen.channel_high)).astype(np.float64)
+    """How far each channel goes below 0 and above it, (2, C)."""
+    return np.maximum([-seen.channel_low, seen.channel_high], 0).astype(np.float64)

@@ -60,12 +60,16 @@ def stored_as(net: Net, dtype: str, samples: Any = None) -> Net:
 def narrowed(net: Net, kind: DType, kept: Collection[str]) -> dict[str, Tensor]:
     """The net's constants, its weights but `kept` in another dtype."""
     readers: dict[str, Layer] = {}
+    specs = net.specs()
+    exact: set[str] = set()  # what integer layers read stays as it is: every device gives the same bits
     for layer in net.layers:
+        if any(specs[name].dtype.name == "int8" for name in (*layer.inputs, *layer.outputs) if name):
+            exact |= set(layer.inputs)
         w = dict(zip(layer.input_names(), layer.inputs, strict=True)).get("w")
         if w and isinstance(rule_of(layer), Weighing):
             readers.setdefault(w, layer)
     return {
-        name: constant if name in kept else _narrowed(constant, kind, readers.get(name))
+        name: constant if name in kept or name in exact else _narrowed(constant, kind, readers.get(name))
         for name, constant in net.constants.items()
     }
 

@@ -111,6 +111,8 @@ class Quantizer:
         self.equalised: list[str] = []  # tensors whose channels have factors
         if recipe.equalise:
             self.lean, self.equalised = equalised(self.lean, self.nodes, self.specs, floats, self.seen)
+            self.nodes = nodes_of(self.lean)
+            self.specs = self.lean.specs({name: a.shape for name, a in self.samples[0].items()})
             self.seen = observe(self.lean, wanted, self.calibration)
         self.outputs = judged_outputs(self.exact)
         self.wanted = answers(self.exact, self.outputs, self.samples)

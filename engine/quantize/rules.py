@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -26,10 +27,10 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Node:
-    """A layer, and the activation that alone reads its output, if one can be computed with it."""
+    """A layer, and what alone reads its output and can be computed with it: an activation, a scale behind that."""
 
     layer: Layer
-    follower: Layer | None = None
+    followers: tuple[Layer, ...] = ()
 
     @property
     def name(self) -> str:
@@ -37,11 +38,11 @@ class Node:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        return self.follower.outputs if self.follower else self.layer.outputs
+        return self.layers[-1].outputs
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        return (self.layer, self.follower) if self.follower else (self.layer,)
+        return (self.layer, *self.followers)
 
 
 @dataclass
@@ -95,7 +96,7 @@ class Integer:
         return ""
 
     def follows(self, node: Node, follower: Layer, net: Net) -> bool:
-        """Whether an activation that reads the output can be computed with it."""
+        """Whether a layer that reads the output, behind the node's last, can be computed with it."""
         return False
 
     def reads(self, node: Node, net: Net) -> list[str]:
@@ -113,6 +114,7 @@ class Integer:
         "moves"  y has them, in the order in which the layer puts channels
         "sums"   all inputs must have the same factors, which are y's
         "free"   y may have any: the layer has weights, and its activation only limits or bends at 0
+        "behind" y may have any: there is or can be a scale of each channel behind the activation
         ""       none of these
         """
         return ""
@@ -158,6 +160,10 @@ class Weighing(Integer):
         """The layer in fp32, before its activation."""
         raise NotImplementedError
 
+    def scaled(self, node: Node, net: Net, factors: np.ndarray) -> tuple[list[Layer], dict[str, np.ndarray]]:
+        """(the node's layers with y's channels times factors, new constants), where `linear` is "behind"."""
+        raise NotImplementedError
+
     def by_input(self, layer: Layer, w: np.ndarray, factors: np.ndarray) -> np.ndarray:
         """w for an x whose channels were divided by `factors`, (C,)."""
         raise NotImplementedError
@@ -174,12 +180,14 @@ class IntegerTable(Integer):
         return lambda x: np.asarray(layer.reference(x.astype(np.float32)))
 
     def follows(self, node: Node, follower: Layer, net: Net) -> bool:
-        return bool(self.function(node.layer, net) and _function(follower, net))
+        return self.through(node, net) is not None and _function(follower, net) is not None
 
     def through(self, node: Node, net: Net) -> Function | None:
-        first = self.function(node.layer, net)
-        second = _function(node.follower, net) if node.follower else None
-        return (lambda x: second(first(x))) if first and second else first
+        found = [_function(layer, net) for layer in node.layers]
+        functions = [function for function in found if function is not None]
+        if len(functions) < len(found):
+            return None
+        return lambda x: reduce(lambda y, function: function(y), functions, x)
 
     def make(self, node: Node, at: Site) -> list[Layer]:
         function = self.through(node, at.net)

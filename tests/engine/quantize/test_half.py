@@ -5,8 +5,10 @@ import pytest
 from fbnet.engine.dtype import dtypes
 from fbnet.engine.net import Net
 from fbnet.engine.quantize.half import with_sums_kept
+from fbnet.engine.tensor import Spec
 from fbnet.layers.conv import Convolution, Deconvolution
 from fbnet.layers.inner_product import InnerProduct
+from fbnet.layers.quantized import QuantizedConvolution
 
 RNG = np.random.default_rng(7)
 
@@ -66,3 +68,17 @@ def test_numbers_that_have_no_neighbour():
     assert np.isfinite(stored).all()
     assert with_sums_kept(np.zeros((0, 3), np.float32), dtypes["fp16"]).shape == (0, 3)
     assert with_sums_kept(np.zeros((3, 0), np.float32), dtypes["bf16"]).shape == (3, 0)
+
+
+def test_what_an_integer_layer_reads_stays_as_it_is():
+    """Its gate has two axes, and is no weight: integer layers give the same bits however a net is stored."""
+    gate = np.stack([np.full(8, 0.5), np.linspace(20, 60, 8), np.linspace(-3, 3, 8)])
+    integers = RNG.integers(-127, 128, (8, 4, 3, 3)).astype(np.int8), np.zeros(8, np.int32)
+    layer = QuantizedConvolution(
+        "x", *integers, np.full(8, 2e-4, np.float32), None, None, gate.astype(np.float32), scale=0.1
+    )
+    net = Net([layer], {"x": Spec((2, 4, 9, 9), "int8")})
+    x = RNG.integers(-128, 128, (2, 4, 9, 9)).astype(np.int8)
+    half = net.stored_as("fp16")
+    np.testing.assert_array_equal(half(x), net(x))
+    assert all(constant.spec.dtype.name != "fp16" for constant in half.constants.values())

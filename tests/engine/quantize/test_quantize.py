@@ -289,27 +289,51 @@ def test_one_image_is_enough_to_go_on_with_a_warning(fp32):
     assert q.metadata["quantization"]["method"] == "minmax"
 
 
-def test_functions_one_behind_the_other_are_one_table():
-    """What lies between is not rounded: only x and y are."""
+def chained(activation):
+    """A convolution, an activation, half of 1 more, and a convolution of one filter a channel."""
     constant = np.array(0.5, np.float32)
-    chain = Net(
+    return Net(
         [
             L["Convolution"]("x", w(4, 3, 1, 1), w(4), name="c"),
-            L["HardSwish"]("c", name="swish"),
-            L["Binary"]("swish", constant, name="shifted", operation="add"),
-            L["Convolution"]("shifted", w(4, 4, 1, 1), w(4), name="d"),
+            L[activation]("c", name="curve"),
+            L["Binary"]("curve", constant, name="shifted", operation="add"),
+            L["Convolution"]("shifted", w(4, 1, 3, 3), w(4), name="d", group=4),
         ],
         inputs={"x": ("N", 3, 12, 12)},
     )
-    made = quantize_net(chain, SAMPLES, adaptive=False)
+
+
+def test_functions_one_behind_the_other_are_one_table():
+    """What lies between is not rounded: only x and y are."""
+    made = quantize_net(chained("Swish"), SAMPLES, adaptive=False)
     (table,) = (layer for layer in made.net if layer.type == "Table")
     specs = made.net.specs()
     before, after = (specs[name].quantization for name in (table.inputs[0], table.outputs[0]))
     x = (np.arange(-128, 128, dtype=np.float32) - before.zero[0]) * np.float32(before.scale[0])
-    wanted = x * np.clip(x / 6 + 0.5, 0, 1) + 0.5
+    wanted = x / (1 + np.exp(-x)) + 0.5
     steps = np.clip(wanted / after.scale[0] + after.zero[0], -128, 127)
     assert np.abs(made.net.constants[table.inputs[1]].data - steps).max() <= 0.501
-    assert "swish" not in specs and "shifted" in specs
+    assert "curve" not in specs and "shifted" in specs
+
+
+@pytest.mark.parametrize("equalise", [False, True])
+def test_a_hard_swish_and_what_is_linear_behind_it_are_the_layers_gate(equalise):
+    """Between the sum and y nothing is rounded to int8: y errs by what its own steps, its inputs and weights do."""
+    net = chained("HardSwish")
+    made = quantize_net(net, SAMPLES, adaptive=False, equalise=equalise, method="minmax")
+    assert [layer.type for layer in made.net] == ["Quantize", *["QuantizedConvolution"] * 2]
+    first = made.net.layers[1]
+    gate = made.net.constants[first.inputs[6]].data
+    factors = gate[1] * first.scale / 6  # 1 but for equalising: u * clamp(u / 6 + 1/2, 0, 1) * factor + shift
+    np.testing.assert_allclose(gate[0], 0.5)
+    np.testing.assert_allclose(gate[2] * first.scale, 0.5 * factors, rtol=1e-5)
+    assert (factors.max() > 1.01) == equalise and factors.min() > 0.99
+    fp32 = made.net.replace(outputs=["shifted"], tests=(), plans={})
+    wanted = net.replace(outputs=["shifted"], tests=(), plans={})(SAMPLES[0]) * factors.reshape(
+        1, -1, 1, 1
+    ).astype("f")
+    got = (fp32(SAMPLES[0]).astype(np.float32) - first.zero) * np.float32(first.scale)
+    assert np.sqrt(np.mean((got - wanted) ** 2)) < 2 * first.scale
 
 
 def test_what_counts_may_be_a_metric_of_the_users(fp32):
