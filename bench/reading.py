@@ -18,6 +18,7 @@ from PIL import Image
 KEPT = 0.5  # rapidocr keeps a line whose characters score so much in the mean
 CLEAR = 0.2  # by so much the best class of each step of a clear line is better than the next
 GROUPS = {"zoo": "the zoo's lines", "long": "long lines", "other": "others"}
+DRAW = 0.05  # a step that fp32 decides by less is a draw: no budget is asked to keep it
 PIECES = 2  # of a long line, to calibrate with
 Arrays = dict[str, np.ndarray]
 
@@ -119,6 +120,11 @@ def samples(lines: Sequence[Line], fold: int) -> list[np.ndarray]:
     return [part for line in lines if line.fold == fold for part in words_of(line.x, line.width)[:PIECES]]
 
 
+def decided(net: fbnet.Net, given: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Those of some samples at whose steps fp32 is not of two minds."""
+    return [x for x, y in zip(given, read(net, given), strict=True) if margin(y) >= DRAW]
+
+
 def judged(lines: Sequence[Line], made: Sequence[Made]) -> list[str]:
     """The cells of a row: each line is read by the one of two nets that has not seen it."""
     got: dict[int, Arrays] = {}
@@ -149,7 +155,10 @@ def text(photos: Path) -> None:
     methods = ["auto"] * 2
     for how in ({}, {"adaptive": False}, {"max_drop": 0.5}):
         try:
-            made = [quantize_net(recogniser, samples(lines, fold), methods[fold], **how) for fold in range(2)]
+            seen = [samples(lines, fold) for fold in range(2)]
+            if "max_drop" in how:
+                seen = [decided(recogniser, some) for some in seen]
+            made = [quantize_net(recogniser, some, m, **how) for some, m in zip(seen, methods, strict=True)]
         except fbnet.QuantizationError as refused:
             print(f"| to a budget: refused | {refused} |", flush=True)
             continue

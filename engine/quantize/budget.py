@@ -1,9 +1,11 @@
 """budget: which layers stay in fp32 so that no more is lost than may be, at the least cost in time.
 
-Each layer with weights is tried alone: the error that it makes when it is the only one in int8. Errors of several add
-up like independent noise, in their squares; so those that make the most error for the time that int8 saves come first
-back to fp32, as many as it takes. The last of them may have been what it took: then of those before it some
-are let go again, from the one that errs least for its time; and at last each that is worth it is tried to do without.
+Each layer with weights is tried alone: what is lost when it is the only one in int8, what it reads and its weights
+rounded, its biases corrected. That is measured smoothly: where classes or a text count by `divergence`, else by the
+square of the error; losses of several then add up like independent noise. Those that lose most for the time that int8
+saves come first back to fp32, as many as it takes. The last of them may have been what it took: then of those before it
+some are let go again, from the one that loses least for its time; and at last each that is worth it is tried to do
+without.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from ..errors import InputError, QuantizationError
 from ..progress import report
 from .quality import Quality
 
-TRIED = 16  # samples that single layers are tried on
+TRIED = 32  # samples that single layers are tried on
 WORTH = 0.05  # of the multiply-adds in fp32: with less it is not tried to do with fewer
 WORTH_ONE = 0.003  # of the multiply-adds: a layer of fewer is not tried to do without
 MOST_ONES = 16  # layers that are tried to do without, those that take longest
@@ -58,12 +60,14 @@ class Candidate:
     """A layer that may go back to fp32.
 
     error    of the outputs, when it is the only layer in int8
+    loss     what that loses: see `divergence`; the square of the error, where that is what counts
     seconds  that int8 saves; multiply-adds / 1e10 where it cannot be measured
     share    of the net's multiply-adds
     """
 
     layer: str
     error: float
+    loss: float
     seconds: float
     share: float
     kept: bool = False
@@ -74,8 +78,8 @@ class Candidate:
 
 
 def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The most error for the time first."""
-    return sorted(candidates, key=lambda c: c.error**2 / max(c.seconds, 1e-9), reverse=True)
+    """The most loss for the time first."""
+    return sorted(candidates, key=lambda c: c.loss / max(c.seconds, 1e-9), reverse=True)
 
 
 def back_to_float(
@@ -96,7 +100,7 @@ def back_to_float(
             tried[names] = judge(names)
         return budget.met(tried[names])
 
-    for order in (ranked(candidates), sorted(candidates, key=lambda c: -c.error)):
+    for order in (ranked(candidates), sorted(candidates, key=lambda c: -c.loss)):
         allowed = _first(order, budget.most_float)
         chosen = _fewest(allowed, met)
         if chosen is not None:

@@ -15,11 +15,13 @@ from ..progress import report
 from .budget import TRIED, Budget, Candidate, back_to_float
 from .convert import ASKED, Builder, kept_in_float, node_macs, nodes_of, prepared, quantizations, tensors_of
 from .correction import Known, correct
+from .divergence import divergence
 from .equalise import equalised
 from .observation import Seen, observe
 from .quality import Labels, Quality, answers, judged_outputs, quality, seconds_of
 from .ranges import methods
-from .samples import Arrays, batches, body_index, body_samples, check_constants, checked_samples
+from .rules import Node
+from .samples import Arrays, batches, body_index, body_samples, check_constants, checked_samples, run
 
 AUTO = "auto"
 TRIED_METHODS = ("minmax", "percentile", "mse")
@@ -183,7 +185,7 @@ class Quantizer:
         whole = judge([])
         if budget.met(whole):
             return tried[frozenset()]
-        candidates = self.candidates(tried[frozenset()])
+        candidates = self.candidates(tried[frozenset()], budget, known)
         kept = back_to_float(budget, candidates, judge, whole)
         return replace(tried[frozenset(kept)], candidates=candidates)
 
@@ -193,24 +195,46 @@ class Quantizer:
         total = max(1, sum(macs.values()))
         return {name: count / total for name, count in macs.items()}
 
-    def candidates(self, made: Made) -> list[Candidate]:
+    def candidates(self, made: Made, budget: Budget, known: Known) -> list[Candidate]:
         """Every integer layer with weights, tried alone on some of the samples."""
+        decides = budget.max_drop is not None and self.metric is None and made.quality.agreement is not None
         shares = self.shares()
-        names = [n.name for n in self.nodes if n.name not in made.floats and shares[n.name] > 0]
+        nodes = [n for n in self.nodes if n.name not in made.floats and shares[n.name] > 0]
         first = {k: v[:1] for k, v in self.samples[0].items()}
         fp32, int8 = seconds_of(self.exact, first), seconds_of(made.body, first)
-        some = self.samples[:TRIED]
+        picks = np.unique(np.linspace(0, len(self.samples) - 1, TRIED).astype(int))
+        some = [self.samples[i] for i in picks]
         exact = answers(self.exact, self.outputs, some)
         total = sum(node_macs(node, self.specs) for node in self.nodes)
         found = []
-        for number, name in enumerate(names):
-            report(f"trying {name} alone", number, len(names))
-            others = {other.name: MEASURED for other in self.nodes if other.name != name}
-            alone = self.builder(self.floats(others), direct=False).finished()
-            error = quality(exact, answers(alone, self.outputs, some)).error
-            saved = max(fp32.get(name, 0) - int8.get(name, 0), 0.05 * fp32.get(name, 0))
-            found.append(Candidate(name, error, saved or shares[name] * total / 1e10, shares[name]))
+        for number, node in enumerate(nodes):
+            report(f"trying {node.name} alone", number, len(nodes))
+            got = answers(self._alone(node, some, known), self.outputs, some)
+            error = quality(exact, got).error
+            loss = divergence(exact, got) if decides else error**2
+            slow, share = fp32.get(node.name, 0.0), shares[node.name]
+            saved = max(slow - int8.get(node.name, 0), 0.05 * slow) or share * total / 1e10
+            found.append(Candidate(node.name, error, loss, saved, share))
         return found
+
+    def _alone(self, node: Node, samples: Sequence[Arrays], known: Known) -> Net:
+        """The body in fp32 but for one layer, whose weights are corrected for what it reads itself."""
+        floats = self.floats({other.name: MEASURED for other in self.nodes if other is not node})
+        found = quantizations(self.lean, self.nodes, floats, self.seen, self.method)
+        rest = (self.specs, True, self.outputs)
+        single = Builder(self.lean, [node], floats, found, *rest)
+        if node.name not in floats:
+            reads = [n for n in node.layer.inputs if n not in ("", *self.lean.inputs, *self.lean.constants)]
+            before = self.lean.replace(outputs=reads, tests=(), plans={})
+            few = list(batches(samples[:: max(1, len(samples) // CORRECTED)], CORRECTED))
+            given = [part | run(before, part) if reads else part for part in few]
+            options = {"bias": self.recipe.bias, "adaptive": self.recipe.adaptive}
+            correct(single, given, **options, known=Known(rounded=known.rounded))
+        builder = Builder(self.lean, self.nodes, floats, found, *rest)
+        builder.decided = single.decided
+        for other in self.nodes:
+            builder.add(other)
+        return builder.finished()
 
     def _whole(self, body: Net) -> Net:
         """The net with the integer body in its place."""

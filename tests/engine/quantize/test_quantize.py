@@ -212,8 +212,8 @@ def test_a_budget_puts_layers_back_to_fp32_or_is_refused(fp32, made):
 
 def test_what_a_late_layer_makes_needless_goes_back_to_int8():
     """Errors that add up in their squares: the tenth layer's is the largest, but it takes long."""
-    rest = [Candidate(f"small{i}", 0.01, 1e-6, 0.08) for i in range(9)]
-    candidates = [*rest, Candidate("large", 0.1, 1e-3, 0.1)]
+    rest = [Candidate(f"small{i}", 0.01, 1e-4, 1e-6, 0.08) for i in range(9)]
+    candidates = [*rest, Candidate("large", 0.1, 1e-2, 1e-3, 0.1)]
 
     def judge(floats):
         return Quality(16, float(np.sqrt(sum(c.error**2 for c in candidates if c.layer not in floats))))
@@ -226,8 +226,8 @@ def test_what_a_late_layer_makes_needless_goes_back_to_int8():
 
 def test_where_time_would_keep_too_much_error_counts_alone():
     """The largest error is that of the layer which int8 makes fastest: by time it would come last."""
-    rest = [Candidate(f"small{i}", 0.01, 1e-6, 0.08) for i in range(9)]
-    candidates = [*rest, Candidate("large", 0.1, 1.0, 0.28)]
+    rest = [Candidate(f"small{i}", 0.01, 1e-4, 1e-6, 0.08) for i in range(9)]
+    candidates = [*rest, Candidate("large", 0.1, 1e-2, 1.0, 0.28)]
 
     def judge(floats):
         return Quality(16, float(np.sqrt(sum(c.error**2 for c in candidates if c.layer not in floats))))
