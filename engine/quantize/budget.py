@@ -3,7 +3,8 @@
 Each layer with weights is tried alone: what is lost when it is the only one in int8, what it reads and its weights
 rounded, its biases corrected. That is measured smoothly: where classes or a text count by `divergence`, else by the
 square of the error; losses of several then add up like independent noise. Those that lose most for the time that int8
-saves come first back to fp32, as many as it takes. The last of them may have been what it took: then of those before it
+saves come first back to fp32, as many as it takes; where that is another order, those that err most for it, too, and
+what costs least time is taken. The last of them may have been what it took: then of those before it
 some are let go again, from the one that loses least for its time; and at last each that is worth it is tried to do
 without.
 """
@@ -82,10 +83,15 @@ def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=lambda c: c.loss / max(c.seconds, 1e-9), reverse=True)
 
 
+def ranked_by_error(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The most square error for the time first."""
+    return sorted(candidates, key=lambda c: c.error**2 / max(c.seconds, 1e-9), reverse=True)
+
+
 def back_to_float(
     budget: Budget, candidates: Sequence[Candidate], judge: Callable[[Sequence[str]], Quality], whole: Quality
 ) -> list[str]:
-    """Mark the fewest candidates, in one rank or the other, with which the budget is met; returns their layers.
+    """Mark candidates, the first of one rank or the other, with which the budget is met; returns their layers.
 
     judge  names of layers kept in fp32 -> quality
 
@@ -96,16 +102,20 @@ def back_to_float(
     def met(chosen: Sequence[Candidate]) -> bool:
         names = tuple(c.layer for c in chosen)
         if names not in tried:
-            report(f"{len(names)} layers in fp32", len(tried), 12 + MOST_ONES)
+            report(f"{len(names)} layers in fp32", len(tried), 20 + MOST_ONES)
             tried[names] = judge(names)
         return budget.met(tried[names])
 
-    for order in (ranked(candidates), sorted(candidates, key=lambda c: -c.loss)):
-        allowed = _first(order, budget.most_float)
-        chosen = _fewest(allowed, met)
-        if chosen is not None:
+    by_time = [ranked(candidates), ranked_by_error(candidates)]
+    by_loss = sorted(candidates, key=lambda c: -c.loss)
+    found: list[Sequence[Candidate]] = []
+    for order in [*by_time, by_loss]:
+        if order is by_loss and found:
             break
-    else:
+        allowed = _first(order, budget.most_float)
+        enough = _fewest(allowed, met)
+        found += [] if enough is None else [enough]
+    if not found:
         best = min(tried.values(), key=lambda q: (q.drop or 0.0, q.error))
         share = 100 * sum(c.share for c in allowed)
         raise QuantizationError(
@@ -113,6 +123,7 @@ def back_to_float(
             "Calibrate with more samples, allow more, or raise most_float",
             [c.described() for c in ranked(candidates)],
         )
+    chosen = min(found, key=lambda some: sum(c.seconds for c in some))
     if sum(c.share for c in chosen) > WORTH:
         chosen = _fewer(chosen, met)
     for candidate in chosen:

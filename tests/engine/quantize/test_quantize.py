@@ -235,6 +235,18 @@ def test_where_time_would_keep_too_much_error_counts_alone():
     assert back_to_float(Budget(max_error=0.04, most_float=0.5), candidates, judge, judge([])) == ["large"]
 
 
+def test_of_two_orders_the_one_that_costs_less_time_counts():
+    """What moves decisions most, alone, is slow to keep; it is the layer of the largest error that it takes."""
+    moves = [Candidate(f"moves{i}", 0.01, 0.5, 1e-4, 0.01) for i in range(3)]
+    candidates = [*moves, Candidate("errs", 0.3, 1e-3, 1e-4, 0.01)]
+
+    def judge(floats):
+        return Quality(16, 0.01 if "errs" in floats else 0.3)
+
+    assert back_to_float(Budget(max_error=0.02), candidates, judge, judge([])) == ["errs"]
+    assert [c.layer for c in candidates if c.kept] == ["errs"]
+
+
 def test_labels_count_what_is_lost(fp32):
     best = [int(fp32.forward(x=x)["prob"].argmax()) for x in SAMPLES]
     found = quantize_net(fp32, SAMPLES, labels=best, max_drop=100, adaptive=False).quality
