@@ -124,11 +124,13 @@ class _Weighing(Weighing):
             return None, sy
         swish, *behind = node.followers
         factor, shift = _factors(behind[0], at.net) if behind else (1.0, 0.0)
-        rows = (swish.beta, np.float64(factor) / (swish.alpha * sy), np.float64(shift) / sy)
-        channels = len(at.weights(node).b)
-        return np.stack([np.broadcast_to(row, (channels,)) for row in rows]).astype(
-            np.float32
-        ), 1 / swish.alpha
+        gate = np.empty((3, len(at.weights(node).b)), np.float32)
+        gate[0], gate[1], gate[2] = (
+            swish.beta,
+            np.float64(factor) / (swish.alpha * sy),
+            np.float64(shift) / sy,
+        )
+        return gate, 1 / swish.alpha
 
     def sums(self, layer, x, w, b, residual):
         plain = layer.replace(activation="", activation_args=()) if "activation" in layer.declared else layer
