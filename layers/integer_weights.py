@@ -125,11 +125,9 @@ class _Weighing(Weighing):
         swish, *behind = node.followers
         factor, shift = _factors(behind[0], at.net) if behind else (1.0, 0.0)
         gate = np.empty((3, len(at.weights(node).b)), np.float32)
-        gate[0], gate[1], gate[2] = (
-            swish.beta,
-            np.float64(factor) / (swish.alpha * sy),
-            np.float64(shift) / sy,
-        )
+        gate[0] = swish.beta
+        gate[1] = np.float64(factor) / (swish.alpha * sy)
+        gate[2] = np.float64(shift) / sy
         return gate, 1 / swish.alpha
 
     def sums(self, layer, x, w, b, residual):
