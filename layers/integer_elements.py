@@ -74,6 +74,9 @@ class IntegerScale(_Norm):
         aligned = node.layer.axis % specs[x].ndim == 0
         return "" if aligned else "its factors do not begin with the batch"
 
+    def linear(self, node):
+        return "keeps"
+
     def make(self, node, at):
         x, gate = node.layer.inputs[:2]
         source, factor = at.int8(x), at.int8(gate)
@@ -109,7 +112,9 @@ class IntegerEltwise(Integer):
         return "a product of more than two" if self._too_many(node.layer) else ""
 
     def linear(self, node):
-        return "sums" if node.layer.operation != "prod" and not any(c < 0 for c in node.layer.coeff) else ""
+        if node.layer.operation == "prod":
+            return "keeps"
+        return "sums" if not any(c < 0 for c in node.layer.coeff) else ""
 
     def _too_many(self, layer: Layer) -> bool:
         return layer.operation == "prod" and len(layer.inputs) > 2
@@ -136,6 +141,9 @@ class IntegerBinary(IntegerTable):
         return lambda x: np.asarray(
             layer.reference(*(x.astype(np.float32) if n is None else n for n in numbers))
         )
+
+    def linear(self, node):
+        return "keeps" if node.layer.operation == "mul" and not node.followers else ""
 
     def refuses(self, node, net, specs):
         if self.through(node, net):

@@ -47,7 +47,7 @@ class _Weighing(Weighing):
     def linear(self, node):
         kind, args, _ = _activation(node)
         if kind == "Clip":
-            return "free" if args[0] == 0 < args[1] else ""
+            return "grows" if args[0] == 0 < args[1] else ""
         if kind == "HardSwish":
             return "behind"
         return "free" if kind in ("", "ReLU", "PReLU") else ""

@@ -6,53 +6,24 @@ divided by it as it is read, at no cost: both go into the weights, or behind a h
 layer takes along. Nagel et al. 2019, arXiv:1906.04721; with ranges of
 activations: Xiao et al. 2022, arXiv:2211.10438.
 
-A factor is at least 1: what a Clip's upper limit cuts off stays cut off, and no channel leaves the largest one's range.
+Which factors: see `factors`. Where a Clip's upper limit lies behind, they are at least 1: what
+it cuts off stays cut off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ..layer import Layer
 from ..net import Net
 from ..tensor import Spec, Tensor
+from .channels import channel_classes
 from .convert import groups_of
+from .factors import Reader, least_noise
 from .observation import Seen
 from .rules import Node, Weighing, rule_of
-
-LARGEST = 64.0  # factor
-HEADROOM = 0.9  # of the largest channel's range, for what no sample has shown
-SHARED = (
-    0.5  # exponent where readers sum over channels: their weights get smaller, and coarser, as factors grow
-)
-
-
-class _Classes:
-    """Channels of tensors that must have one factor. Number 0 are those that must not have any."""
-
-    def __init__(self) -> None:
-        self.parent = [0]
-
-    def new(self, count: int) -> np.ndarray:
-        first = len(self.parent)
-        self.parent += range(first, first + count)
-        return np.arange(first, first + count)
-
-    def find(self, a: int) -> int:
-        while self.parent[a] != a:
-            self.parent[a] = self.parent[self.parent[a]]
-            a = self.parent[a]
-        return a
-
-    def join(self, a: np.ndarray, b: np.ndarray) -> None:
-        for i, j in zip(a, b, strict=True):
-            i, j = sorted((self.find(int(i)), self.find(int(j))))
-            self.parent[j] = i
-
-    def roots(self, a: np.ndarray) -> np.ndarray:
-        return np.array([self.find(int(i)) for i in a], np.int64)
 
 
 def equalised(
@@ -66,11 +37,20 @@ def equalised(
 
     Nodes may have got a Scale as their last layer, or one in the place of their last: they are to be made again.
     """
-    channels, classes = _channels(net, nodes, specs, floats)
-    factors = _factors(net, nodes, floats, seen, channels, classes)
+    classes, count = channel_classes(net, nodes, specs, floats)
+    grows = np.zeros(count, bool)
+    readers: dict[str, list[Reader | None]] = {}
+    for node in nodes:
+        if node.name in floats:
+            continue
+        if _linear(node) == "grows":
+            grows[classes[node.outputs[0]]] = True
+        for name, reader in _readers(net, node, classes):
+            readers.setdefault(name, []).append(reader)
+    factors = least_noise(groups_of(net, nodes, floats), seen, classes, grows, readers)
 
     def factor(name: str) -> np.ndarray | None:
-        found = factors[classes.roots(channels[name])] if name in channels else np.ones(1)
+        found = factors[classes[name]] if name in classes else np.ones(1)
         return None if (found == 1).all() else found
 
     changed: dict[str, np.ndarray] = {}
@@ -85,7 +65,7 @@ def equalised(
         read, wrote = (factor(name) for name in (x, node.outputs[0]))
         if read is not None:
             w = rule.by_input(node.layer, w, 1 / read)
-        if wrote is not None and rule.linear(node) == "behind":
+        if wrote is not None and _linear(node) == "behind":
             behind[node.name], arrays = rule.scaled(node, net, wrote)
             changed |= arrays
         elif wrote is not None:
@@ -99,89 +79,22 @@ def equalised(
     replaced = {layer.name for node in nodes if node.name in behind for layer in node.layers}
     made = [new for la in net.layers for new in (behind.get(la.name, []) if la.name in replaced else [la])]
     net = net.replace(layers=made, constants=constants, tests=(), plans={})
-    return net, [name for name in channels if factor(name) is not None]
+    return net, [name for name in classes if factor(name) is not None]
 
 
-def _channels(
-    net: Net, nodes: Sequence[Node], specs: Mapping[str, Spec], floats: Collection[str]
-) -> tuple[dict[str, np.ndarray], _Classes]:
-    """Of each tensor the classes that its channels (axis 1) belong to."""
-    classes, found = _Classes(), {}
-    readers: dict[str, int] = {}
-    for layer in net.layers:
-        for name in layer.inputs:
-            readers[name] = readers.get(name, 0) + 1
-
-    def of(name: str) -> np.ndarray:
-        if name not in found:
-            shape = specs[name].shape
-            found[name] = np.zeros(int(shape[1]) if len(shape) > 1 else 1, np.int64)
-        return found[name]
-
-    for node in nodes:
-        rule = rule_of(node.layer)
-        inputs = [name for la in node.layers for name in la.inputs if name and name not in net.constants]
-        within = {name for la in node.layers[:-1] for name in la.outputs}
-        inputs = [name for name in inputs if name not in within]
-        kind = "" if node.name in floats or rule is None else rule.linear(node)
-        if isinstance(rule, Weighing) and node.name not in floats:
-            (y,) = node.outputs
-            alone = all(readers[name] == 1 for name in node.layer.inputs[1:3] if name)
-            if alone and kind:
-                found[y] = classes.new(int(specs[y].shape[1]))
-                for residual in inputs[1:]:
-                    classes.join(of(residual), found[y] if kind == "free" else 0 * of(residual))
-            else:
-                for name in inputs[1:]:
-                    classes.join(of(name), 0 * of(name))
-            if not alone or not rule.reads_channels(node.layer):
-                classes.join(of(inputs[0]), 0 * of(inputs[0]))
-        elif kind == "sums":
-            found[node.outputs[0]] = of(inputs[0])
-            for other in inputs[1:]:
-                classes.join(of(inputs[0]), of(other))
-        elif kind == "keeps":
-            found[node.outputs[0]] = of(inputs[0])
-        elif kind == "moves":
-            whole = [specs[name].concrete.shape for name in inputs]
-            marks = [
-                np.broadcast_to(of(name).reshape(1, -1, *[1] * (len(s) - 2)), (1, *s[1:]))
-                for name, s in zip(inputs, whole, strict=True)
-            ]
-            results = node.layer.compute(marks)
-            for name, marked in zip(node.outputs, results, strict=True):
-                found[name] = marked.reshape(marked.shape[1], -1)[:, 0].astype(np.int64)
-        else:
-            for name in inputs:
-                classes.join(of(name), 0 * of(name))
-    for name in net.outputs:
-        classes.join(of(name), 0 * of(name))
-    return found, classes
+def _readers(net: Net, node: Node, channels: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Reader | None]]:
+    """What a node reads, and by which weights."""
+    rule, inputs = rule_of(node.layer), list(node.layer.inputs)
+    if isinstance(rule, Weighing):
+        x, *inputs = inputs
+        w = net.constants[inputs[0]].data
+        if x in channels and rule.reads_channels(node.layer) and w is not None:
+            yield x, Reader.of(rule, node.layer, w, len(channels[x]))
+    if _linear(node) != "moves":
+        yield from ((name, None) for name in inputs if name in channels)
 
 
-def _factors(net: Net, nodes, floats, seen: Mapping[str, Seen], channels, classes: _Classes) -> np.ndarray:
-    """The factor of each class, 1 for those that must not have any."""
-    factors = np.full(len(classes.parent), LARGEST)
-    summed = np.zeros(len(classes.parent), bool)
-    for group in groups_of(net, nodes, floats):
-        reaches = [_reach(seen[name]) for name in group]
-        largest = np.max([reach.max(1, keepdims=True) for reach in reaches], 0)
-        for name, reach in zip(group, reaches, strict=True):
-            if name in channels and reach.shape[1:] == channels[name].shape:
-                room = np.divide(HEADROOM * largest, reach, out=np.full_like(reach, LARGEST), where=reach > 0)
-                np.minimum.at(factors, classes.roots(channels[name]), np.clip(room.min(0), 1, LARGEST))
-    for node in nodes:
-        rule = rule_of(node.layer)
-        name = node.layer.inputs[0]
-        if isinstance(rule, Weighing) and node.name not in floats and name in channels:
-            w = net.constants[node.layer.inputs[1]].data
-            if w is None or rule.sums_channels(node.layer, w):
-                summed[classes.roots(channels[name])] = True
-    factors = np.where(summed, factors**SHARED, factors)
-    factors[0] = 1
-    return factors
-
-
-def _reach(seen: Seen) -> np.ndarray:
-    """How far each channel goes below 0 and above it, (2, C)."""
-    return np.maximum([-seen.channel_low, seen.channel_high], 0).astype(np.float64)
+def _linear(node: Node) -> str:
+    """See Integer.linear."""
+    rule = rule_of(node.layer)
+    return rule.linear(node) if rule is not None else ""

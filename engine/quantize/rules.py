@@ -110,10 +110,11 @@ class Integer:
     def linear(self, node: Node) -> str:
         """How the layer treats factors on x's channels, if they come out again on y's.
 
-        "keeps"  y has x's factors
+        "keeps"  y has x's factors; of several inputs the largest one's, the others must have none
         "moves"  y has them, in the order in which the layer puts channels
         "sums"   all inputs must have the same factors, which are y's
-        "free"   y may have any: the layer has weights, and its activation only limits or bends at 0
+        "free"   y may have any: the layer has weights, and its activation only bends at 0
+        "grows"  y may have any of at least 1: the layer has weights, and its activation limits
         "behind" y may have any: there is or can be a scale of each channel behind the activation
         ""       none of these
         """
