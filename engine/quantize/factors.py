@@ -26,6 +26,7 @@ from .observation import Seen
 from .rules import Weighing
 
 LARGEST = 64.0  # factor; the least is 1 / LARGEST
+LARGEST_LIMITED = 8.0  # where a limit cuts off what is larger than anything seen, though fp32 does not
 HEADROOM = 0.9  # of a tensor's range is what a channel is brought to, for what no sample has shown
 EXPONENTS = (1.0, 0.75, 0.5, 0.0)  # of what would bring each channel to the ends of the range
 SHARED = 0.5  # the largest where readers sum over channels: their weights get smaller, and coarser, as factors grow
@@ -110,7 +111,7 @@ def least_noise(
 
     groups    tensors that are in one quantization
     classes   of each tensor the class of every channel
-    grows     of each class whether its factor must not be below 1
+    grows     of each class whether its factor must not be below 1, since what is written is limited
     readers   of a tensor: what reads it, None for what has no weights
     """
     parts = [_group([n for n in names if n in classes], seen, classes, readers) for names in groups]
@@ -165,7 +166,7 @@ def _decide(groups: Sequence[_Group], factors: np.ndarray, grows: np.ndarray) ->
     """Put into `factors` those of these groups' classes."""
     mine = np.unique(np.concatenate([g.classes for g in groups]))
     fixed, mine = mine[:1] == 0, mine[mine > 0]
-    least = np.where(grows, 1.0, 1 / LARGEST)[mine]
+    least, largest = np.where(grows, [[1.0], [LARGEST_LIMITED]], [[1 / LARGEST], [LARGEST]])[:, mine]
     summed = np.zeros(len(factors), bool)
     for g in groups:
         for part, reader in g.readers:
@@ -178,7 +179,7 @@ def _decide(groups: Sequence[_Group], factors: np.ndarray, grows: np.ndarray) ->
         room = np.full(len(factors), np.inf)
         for g in groups:
             np.minimum.at(room, g.classes, g.room(side, top))
-        whole = np.clip(HEADROOM * room[mine], np.minimum(top, 1), LARGEST)
+        whole = np.clip(HEADROOM * room[mine], min(top, 1), largest)
         for exponent in EXPONENTS:
             factors[mine] = np.maximum(whole ** np.minimum(exponent, most), least)
             noise = sum(g.noise(factors) for g in groups)

@@ -122,13 +122,14 @@ class Quantizer:
         self.method = self._best_method(floats) if recipe.method == AUTO else recipe.method
 
     def _best_method(self, floats: Mapping[str, str]) -> str:
-        """The method whose ranges come nearest to fp32: corrected on every other sample, judged on those between."""
+        """The method whose ranges come nearest to fp32: learnt from every other sample, judged on those between."""
         some = self.calibration[:: max(1, len(self.calibration) // JUDGED)]
         corrected, judged = some[::2], some[1::2] or some
         exact, errors, known = answers(self.exact, self.outputs, judged), {}, Known()
+        seen = observe(self.lean, list(self.seen), corrected)
         for number, self.method in enumerate(TRIED_METHODS):
             report(f"trying ranges by {self.method}", number, len(TRIED_METHODS))
-            body = self.builder(floats, corrected=corrected, known=known).finished()
+            body = self.builder(floats, corrected=corrected, known=known, seen=seen).finished()
             errors[self.method] = quality(exact, answers(body, self.outputs, judged)).error
         return min(errors, key=lambda name: errors[name])
 
@@ -143,13 +144,15 @@ class Quantizer:
         adaptive: bool = False,
         direct: bool = True,
         known: Known | None = None,
+        seen: Mapping[str, Seen] | None = None,
     ) -> Builder:
         """The integer body, in the making's last state.
 
         corrected  samples on which weights are decided; without any each is rounded to the nearest
         known      what was found out on these samples before; it is added to
+        seen       what ranges come from; all of the calibration if it is left out
         """
-        found = quantizations(self.lean, self.nodes, floats, self.seen, self.method)
+        found = quantizations(self.lean, self.nodes, floats, seen or self.seen, self.method)
         builder = Builder(self.lean, self.nodes, floats, found, self.specs, direct, self.outputs)
         if corrected and (self.recipe.bias or adaptive):
             parts = list(batches(corrected, CORRECTED))

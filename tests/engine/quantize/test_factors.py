@@ -6,7 +6,7 @@ from fbnet.engine.layer import layers as L
 from fbnet.engine.net import Net
 from fbnet.engine.quantize.convert import nodes_of, prepared, quantizations
 from fbnet.engine.quantize.equalise import equalised
-from fbnet.engine.quantize.factors import LARGEST, Reader, least_noise
+from fbnet.engine.quantize.factors import LARGEST, LARGEST_LIMITED, Reader, least_noise
 from fbnet.engine.quantize.observation import observe
 from fbnet.engine.quantize.ranges import rounded
 from fbnet.engine.quantize.rules import Weighing, rule_of
@@ -118,10 +118,10 @@ def test_where_channels_have_no_factor_the_others_come_down_to_them():
 
 def test_a_class_may_be_held_and_a_limit_asks_for_factors_above_one():
     net = Net([L["ReLU"]("x", name="y")], inputs={"x": ("N", 3, 4, 4)})
-    x = (rng.random((9, 3, 4, 4)) * np.reshape([1, 40, 0.01], (1, 3, 1, 1))).astype(np.float32)
+    x = (rng.random((9, 3, 4, 4)) * np.reshape([1, 40, 0.1], (1, 3, 1, 1))).astype(np.float32)
     seen = observe(net, ["x"], [{"x": x}])
     given = [["x"]], seen, {"x": np.arange(3)}
     factors = least_noise(*given, np.zeros(3, bool), {"x": [None]})
     assert factors[0] == 1 and factors[1] < 1 < factors[2] <= LARGEST
     factors = least_noise(*given, np.ones(3, bool), {"x": [None]})
-    assert factors[0] == 1 and factors[1] == 1 < factors[2] <= LARGEST
+    assert factors[0] == 1 and factors[1] == 1 < factors[2] <= LARGEST_LIMITED < LARGEST

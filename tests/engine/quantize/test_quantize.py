@@ -182,6 +182,25 @@ def test_channels_of_different_ranges_are_equalised():
     assert error(True) < 0.2 * error(False)
 
 
+def test_a_method_is_judged_by_samples_that_its_ranges_have_not_seen(fp32, monkeypatch):
+    learnt, judged = [], []
+
+    def observe(net, tensors, samples):
+        learnt[:] = samples
+        return observed(net, tensors, samples)
+
+    def answers(net, outputs, samples):
+        judged.append([id(x) for s in samples for x in s.values()])
+        return answered(net, outputs, samples)
+
+    observed, answered = quantizer.observe, quantizer.answers
+    monkeypatch.setattr(quantizer, "observe", observe)
+    monkeypatch.setattr(quantizer, "answers", answers)
+    quantizer.Quantizer(fp32, SAMPLES, quantizer.Recipe(adaptive=False))
+    from_ranges = {id(x) for s in learnt for x in s.values()}
+    assert len(learnt) == 6 and len(judged[-1]) == 6 and not from_ranges & set(judged[-1])
+
+
 def test_a_file_keeps_it(made, tmp_path):
     import fbnet
 
