@@ -84,7 +84,7 @@ def channel_classes(
             for other in others:
                 classes.join(of(other), 0 * of(other))
             (y,) = node.outputs
-            if len(of(first)) == specs[y].shape[1]:
+            if of(first).shape == specs[y].shape[1:2]:
                 found[y] = of(first)
             else:
                 classes.join(of(first), 0 * of(first))

@@ -3,11 +3,10 @@
 int8 has one scale a tensor: a channel that is a hundredth of the largest is left with two steps. Where a tensor is
 written and read by layers with weights only, each channel may be multiplied by a factor of its own as it is written and
 divided by it as it is read, at no cost: both go into the weights, or behind a hard swish into a Scale that the integer
-layer takes along. Nagel et al. 2019, arXiv:1906.04721; with ranges of
-activations: Xiao et al. 2022, arXiv:2211.10438.
+layer takes along. Nagel et al. 2019, arXiv:1906.04721; with ranges of activations: Xiao et al. 2022, arXiv:2211.10438.
 
-Which factors: see `factors`. Where a Clip's upper limit lies behind, they are at least 1: what
-it cuts off stays cut off.
+Which factors: see `factors`. Where a Clip's upper limit lies behind, they are at least 1: what it cuts off stays cut
+off.
 """
 
 from __future__ import annotations
@@ -43,8 +42,9 @@ def equalised(
     for node in nodes:
         if node.name in floats:
             continue
-        if _linear(node) == "grows":
-            grows[classes[node.outputs[0]]] = True
+        (y, *_) = node.outputs
+        if _linear(node) == "grows" and y in classes:
+            grows[classes[y]] = True
         for name, reader in _readers(net, node, classes):
             readers.setdefault(name, []).append(reader)
     factors = least_noise(groups_of(net, nodes, floats), seen, classes, grows, readers)

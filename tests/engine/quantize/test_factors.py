@@ -125,3 +125,22 @@ def test_a_class_may_be_held_and_a_limit_asks_for_factors_above_one():
     assert factors[0] == 1 and factors[1] < 1 < factors[2] <= LARGEST
     factors = least_noise(*given, np.ones(3, bool), {"x": [None]})
     assert factors[0] == 1 and factors[1] == 1 < factors[2] <= LARGEST_LIMITED < LARGEST
+
+
+def test_layers_that_share_weights_have_no_factors_of_their_own():
+    shared, b = w(4, 3, 1, 1), w(4)
+    layers_ = [
+        L["Convolution"]("x", "shared", "b", name="a", activation="Clip", activation_args=(0.0, 6.0)),
+        L["Convolution"](
+            "x", "shared", "b", name="c", activation="Clip", activation_args=(0.0, 6.0), stride=(2, 2)
+        ),
+        L["Convolution"]("a", w(2, 4, 1, 1), name="y"),
+        L["Convolution"]("c", w(2, 4, 1, 1), name="z"),
+    ]
+    net = Net(layers_, inputs={"x": ("N", 3, 12, 12)}, constants={"shared": shared, "b": b})
+    q = net.quantize([w(1, 3, 12, 12) for _ in range(8)], adaptive=False)
+    assert [layer.type for layer in q] == ["Quantize", *["QuantizedConvolution"] * 4]
+    x = w(1, 3, 12, 12)
+    for name in "yz":
+        wanted, got = (n.forward(x=x)[name] for n in (net, q))
+        assert np.abs(got - wanted).max() < 0.1 * np.abs(wanted).max()
