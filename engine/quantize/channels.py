@@ -57,6 +57,10 @@ def channel_classes(
             found[name] = np.zeros(int(shape[1]) if len(shape) > 1 else 1, np.int64)
         return found[name]
 
+    def without(names: Sequence[str]) -> None:
+        for name in names:
+            classes.join(of(name), 0 * of(name))
+
     for node in nodes:
         rule = rule_of(node.layer)
         inputs = [name for la in node.layers for name in la.inputs if name and name not in net.constants]
@@ -68,26 +72,25 @@ def channel_classes(
             alone = all(readers[name] == 1 for name in node.layer.inputs[1:3] if name)
             if alone and kind:
                 found[y] = classes.new(int(specs[y].shape[1]))
+            if y in found and kind in ("free", "grows"):
                 for residual in inputs[1:]:
-                    classes.join(of(residual), found[y] if kind in ("free", "grows") else 0 * of(residual))
+                    classes.join(of(residual), found[y])
             else:
-                for name in inputs[1:]:
-                    classes.join(of(name), 0 * of(name))
+                without(inputs[1:])
             if not alone or not rule.reads_channels(node.layer):
-                classes.join(of(inputs[0]), 0 * of(inputs[0]))
+                without(inputs[:1])
         elif kind == "sums":
             found[node.outputs[0]] = of(inputs[0])
             for other in inputs[1:]:
                 classes.join(of(inputs[0]), of(other))
         elif kind == "keeps":
             first, *others = sorted(inputs, key=lambda name: -specs[name].size)
-            for other in others:
-                classes.join(of(other), 0 * of(other))
+            without(others)
             (y,) = node.outputs
             if of(first).shape == specs[y].shape[1:2]:
                 found[y] = of(first)
             else:
-                classes.join(of(first), 0 * of(first))
+                without([first])
         elif kind == "moves":
             whole = [specs[name].concrete.shape for name in inputs]
             marks = [
@@ -98,8 +101,6 @@ def channel_classes(
             for name, marked in zip(node.outputs, results, strict=True):
                 found[name] = marked.reshape(marked.shape[1], -1)[:, 0].astype(np.int64)
         else:
-            for name in inputs:
-                classes.join(of(name), 0 * of(name))
-    for name in net.outputs:
-        classes.join(of(name), 0 * of(name))
+            without(inputs)
+    without([*net.outputs])
     return {name: classes.roots(each) for name, each in found.items()}, len(classes.parent)

@@ -11,6 +11,9 @@ layer that reads it, relative to what these sums tell, is, for each of its outpu
 Larger factors make the numbers finer, but the weights that take them back coarser; and a channel that is let go
 farther below 0 than any other makes the step longer for all. So a few shapes of factors are tried for tensors that
 have channels in common, and what makes the least noise / signal in the mean of all m is taken.
+
+The formula is too kind to coarse weights: they err alike at all places, and numbers do not. Left to it, SqueezeNet 1.1
+errs by 7.7 % instead of 3.6; so where a layer sums over channels, factors are held back by SHARED, whatever it says.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ LARGEST = 64.0  # factor; the least is 1 / LARGEST
 LARGEST_LIMITED = 8.0  # where a limit cuts off what is larger than anything seen, though fp32 does not
 HEADROOM = 0.9  # of a tensor's range is what a channel is brought to, for what no sample has shown
 EXPONENTS = (1.0, 0.75, 0.5, 0.0)  # of what would bring each channel to the ends of the range
-SHARED = 0.5  # the largest where readers sum over channels: their weights get smaller, and coarser, as factors grow
+SHARED = 0.5  # the largest exponent where readers sum over channels
 SIDES = (0.0, 0.25, 0.5, 0.75, 1.0)  # from the range's shorter side as it is to one as long as the other
 TOPS = (1.0, 0.5, 0.25, 0.125)  # of the largest channel, where others of the tensor cannot have factors
 MOST_WEIGHTS = 1 << 16  # of a layer that are looked at
