@@ -50,10 +50,11 @@ def test_the_noise_is_what_rounding_makes(kind):
 
 
 def _between(*behind) -> Net:
-    """Two depthwise convolutions, between which channels differ in range on both sides of 0."""
-    scale, shift = np.geomspace(0.02, 3, 8, dtype=np.float32), np.full(8, -0.05, np.float32)
+    """A hard swish between two convolutions: channels go 1 to 40 above 0, and 0.4 below it all alike."""
+    scale, shift = np.ones(8, np.float32), np.full(8, -0.05, np.float32)
+    width = np.geomspace(0.5, 20, 8, dtype=np.float32).reshape(-1, 1, 1, 1)
     layers_ = [
-        L["Convolution"]("x", w(8, 3, 1, 1), w(8), name="a"),
+        L["Convolution"]("x", w(8, 3, 1, 1) * width, w(8), name="a"),
         L["HardSwish"]("a", name="b"),
         L["Scale"]("b", scale, shift, name="c"),
         *behind,
@@ -64,15 +65,18 @@ def _between(*behind) -> Net:
 
 GATE = [
     L["Pooling"]("c", name="p", method="average", global_pooling=True),
-    L["Convolution"]("p", w(8, 8, 1, 1), name="s", activation="Sigmoid"),
+    L["Convolution"]("p", 0.01 * w(8, 8, 1, 1), name="s", activation="Sigmoid"),
     L["Flatten"]("s", name="f"),
     L["Scale"]("c", "f", name="g", axis=0),
 ]
 
 
-@pytest.mark.parametrize("behind", [[], GATE], ids=["straight", "gated"])
-def test_small_channels_get_steps_of_their_own(behind):
-    """The net says the same; what z reads is finer by far, though all channels reach equally far below 0."""
+@pytest.mark.parametrize(("behind", "left"), [([], 0.05), (GATE, 0.15)], ids=["straight", "gated"])
+def test_small_channels_get_steps_of_their_own(behind, left):
+    """The net says the same; what z reads is finer by far, though all channels reach equally far below 0.
+
+    Less so where the gate's convolution sums over the same channels: factors are the roots there.
+    """
     net = prepared(_between(*behind))
     samples = [{"x": w(4, 3, 12, 12)} for _ in range(3)]
     nodes, specs = nodes_of(net), net.specs()
@@ -92,7 +96,7 @@ def test_small_channels_get_steps_of_their_own(behind):
         return np.square(rounded(y, q) - y).mean((0, 2, 3)) / y.var((0, 2, 3))
 
     before, after = errors(net), errors(lean)
-    assert after.mean() < 0.05 * before.mean() and after.max() < 0.1 * before.max()
+    assert after.mean() < left * before.mean() and after.max() < 2 * left * before.max()
 
 
 def test_where_channels_have_no_factor_the_others_come_down_to_them():
